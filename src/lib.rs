@@ -1,0 +1,35 @@
+//! Peer-assisted HLS delivery: the engine behind the npm package `hlswarm`.
+//!
+//! A viewer asks for HLS segments. The engine answers from its cache, from other viewers over WebRTC data channels,
+//! or from the CDN over HTTP, so that a viewer never stalls more than with the CDN alone, never plays a wrong byte,
+//! and the origin serves each segment about once.
+//!
+//! The engine is sans-IO: it has no clock, no socket and no thread. A *shell* (the browser, the simulator, a native
+//! node) feeds [`Input`](engine::Input)s with the time, runs [`Output`](engine::Output)s and keeps the bytes;
+//! [`engine`] is the whole contract on one page.
+//!
+//! | module | purpose |
+//! |---|---|
+//! | [`time`], [`id`] | the engine's clock values and the newtypes for every id |
+//! | [`config`] | the tuning objects, their defaults, presets and errors |
+//! | [`timeline`] | which segments exist: tracks, the live window, stable keys |
+//! | [`schedule`] | what to fetch, from where, when |
+//! | [`swarm`] | the peers: admission, handshake, what they have, upload slots |
+//! | [`wire`] | the binary frames between peers |
+//! | [`signal`] | tracker sessions and link negotiation |
+//! | [`cache`] | the index of kept segments and its budget |
+//! | [`playlist`] | playlists to timelines, where no player parses them (feature `playlist`) |
+//! | [`engine`] | routes inputs to the machines above and folds their deadlines |
+
+pub mod cache;
+pub mod config;
+pub mod engine;
+pub mod id;
+#[cfg(feature = "playlist")]
+pub mod playlist;
+pub mod schedule;
+pub mod signal;
+pub mod swarm;
+pub mod time;
+pub mod timeline;
+pub mod wire;
