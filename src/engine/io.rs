@@ -162,12 +162,23 @@ pub enum Input {
 pub struct TimelineUpdate {
     /// Which track.
     pub track: TrackId,
+    /// What the track is played as.
+    pub kind: TrackKind,
     /// Whether the playlist may still grow or move (no `EXT-X-ENDLIST`).
     pub live: bool,
     /// Average bits per second that the manifest gives for the track; `None` if unknown.
     pub bitrate_bps: Option<u64>,
     /// The segments in playlist order.
     pub segments: Vec<SegmentInfo>,
+}
+
+/// What a track is played as. A player loads one track of each kind at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum TrackKind {
+    /// A variant stream: video, or video and audio in one.
+    Main,
+    /// A separate audio rendition.
+    Audio,
 }
 
 /// One segment of a playlist.
@@ -243,7 +254,7 @@ pub enum Output {
         key: SegmentKey,
         /// Absolute URL.
         url: String,
-        /// Send a `Range` header for these bytes.
+        /// Send a `Range` header for these bytes. An end of `u64::MAX` is open: `bytes=start-`.
         range: Option<ByteRange>,
     },
     /// Stop an HTTP download. Nothing that comes of it matters any more.

@@ -8,5 +8,5 @@ pub use event::{
 };
 pub use io::{
     DeliveryTiming, FetchError, HttpHead, Input, LinkCloseCause, Output, Placement, Playhead, RequestFailure,
-    SegmentInfo, TimelineUpdate,
+    SegmentInfo, TimelineUpdate, TrackKind,
 };
