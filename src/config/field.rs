@@ -1,0 +1,246 @@
+//! How one option's value is read, bounded and shown.
+
+use std::ops::RangeInclusive;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::error::Problem;
+use super::{Coordination, Preset};
+
+/// The type of an option.
+pub(super) trait Field: Sized {
+    /// What bounds the value.
+    type Allowed;
+    /// Reads the value; pushes problems and gives `None` when it is not allowed.
+    fn read(value: &Value, allowed: &Self::Allowed, path: &str, problems: &mut Vec<Problem>) -> Option<Self>;
+    /// What is allowed, as it follows "it must be".
+    fn allowed(allowed: &Self::Allowed) -> String;
+    /// The value for the documentation.
+    fn show(&self) -> String;
+}
+
+/// The number in `value` if it is one and within the bounds. JavaScript has one number type: 5 and 5.0 are the same.
+fn number(value: &Value, low: f64, high: f64, whole: bool) -> Option<f64> {
+    let number = value.as_f64()?;
+    ((low..=high).contains(&number) && (!whole || number.fract() == 0.0)).then_some(number)
+}
+
+fn refuse<T>(
+    read: Option<T>,
+    value: &Value,
+    path: &str,
+    allowed: String,
+    out: &mut Vec<Problem>,
+) -> Option<T> {
+    if read.is_none() {
+        out.push(Problem::value(path.to_owned(), value, allowed));
+    }
+    read
+}
+
+macro_rules! whole_number {
+    ($($type:ty),+) => {$(
+        impl Field for $type {
+            type Allowed = RangeInclusive<$type>;
+
+            fn read(value: &Value, allowed: &Self::Allowed, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+                // Bounds stay below 2^53, where every whole number is exact in f64.
+                let read = number(value, *allowed.start() as f64, *allowed.end() as f64, true);
+                refuse(read.map(|number| number as $type), value, path, Self::allowed(allowed), out)
+            }
+
+            fn allowed(allowed: &Self::Allowed) -> String {
+                format!("a whole number from {} to {}", allowed.start(), allowed.end())
+            }
+
+            fn show(&self) -> String {
+                self.to_string()
+            }
+        }
+    )+};
+}
+
+whole_number!(u32, u64, usize);
+
+impl Field for f64 {
+    type Allowed = RangeInclusive<f64>;
+
+    fn read(value: &Value, allowed: &Self::Allowed, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        let read = number(value, *allowed.start(), *allowed.end(), false);
+        refuse(read, value, path, Self::allowed(allowed), out)
+    }
+
+    fn allowed(allowed: &Self::Allowed) -> String {
+        format!("a number from {} to {}", allowed.start(), allowed.end())
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+impl Field for bool {
+    type Allowed = ();
+
+    fn read(value: &Value, allowed: &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        refuse(value.as_bool(), value, path, Self::allowed(allowed), out)
+    }
+
+    fn allowed((): &()) -> String {
+        "true or false".to_owned()
+    }
+
+    fn show(&self) -> String {
+        self.to_string()
+    }
+}
+
+/// A text, bounded in characters; `null` is the same as leaving it out.
+impl Field for Option<String> {
+    type Allowed = RangeInclusive<usize>;
+
+    fn read(value: &Value, allowed: &Self::Allowed, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        let read = match value {
+            Value::Null => Some(None),
+            Value::String(text) => allowed.contains(&text.chars().count()).then(|| Some(text.clone())),
+            _ => None,
+        };
+        refuse(read, value, path, Self::allowed(allowed), out)
+    }
+
+    fn allowed(allowed: &Self::Allowed) -> String {
+        format!("a text of {} to {} characters", allowed.start(), allowed.end())
+    }
+
+    fn show(&self) -> String {
+        self.clone().unwrap_or_else(|| "none".to_owned())
+    }
+}
+
+/// A list of WebSocket URLs, bounded in number.
+impl Field for Vec<String> {
+    type Allowed = usize;
+
+    fn read(value: &Value, allowed: &usize, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        let list = value.as_array().filter(|list| list.len() <= *allowed);
+        let list = refuse(list, value, path, Self::allowed(allowed), out)?;
+        let mut urls = Vec::with_capacity(list.len());
+        let problems_before = out.len();
+        for (index, entry) in list.iter().enumerate() {
+            match entry.as_str().filter(|url| is_tracker_url(url)) {
+                Some(url) if urls.iter().any(|known| known == url) => out.push(Problem::value(
+                    format!("{path}[{index}]"),
+                    entry,
+                    "another URL than the entries before it".to_owned(),
+                )),
+                Some(url) => urls.push(url.to_owned()),
+                None => out.push(Problem::value(
+                    format!("{path}[{index}]"),
+                    entry,
+                    "a URL such as wss://tracker.example.com/ or ws://127.0.0.1:8000/, without #".to_owned(),
+                )),
+            }
+        }
+        (out.len() == problems_before).then_some(urls)
+    }
+
+    fn allowed(allowed: &usize) -> String {
+        format!("a list of at most {allowed} different ws:// or wss:// URLs")
+    }
+
+    fn show(&self) -> String {
+        format!("{self:?}")
+    }
+}
+
+/// What a browser's `WebSocket` takes: scheme, host, perhaps a port, no fragment, nothing that is not printed.
+fn is_tracker_url(url: &str) -> bool {
+    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    if !(scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) || url.len() > 2048 {
+        return false;
+    }
+    if rest.contains('#') || rest.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
+        return false;
+    }
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let (host, port) = if host_and_port.starts_with('[') {
+        let Some((host, port)) = host_and_port.split_once(']') else { return false };
+        if !port.is_empty() && !port.starts_with(':') {
+            return false;
+        }
+        (host.get(1..).unwrap_or_default(), port.strip_prefix(':'))
+    } else {
+        match host_and_port.split_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (host_and_port, None),
+        }
+    };
+    let port_fits = match port {
+        None => true,
+        Some(port) => {
+            port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok_and(|port| port != 0)
+        }
+    };
+    !host.is_empty() && port_fits
+}
+
+/// The variants of a choice, in order, as they are written.
+pub(super) trait Choice: Serialize + DeserializeOwned {
+    const NAMES: &'static [&'static str];
+}
+
+impl Choice for Coordination {
+    const NAMES: &'static [&'static str] = &["elected", "random", "neighbourhood"];
+}
+
+impl Choice for Preset {
+    const NAMES: &'static [&'static str] = &["vod", "live"];
+}
+
+fn read_choice<T: Choice>(value: &Value, path: &str, out: &mut Vec<Problem>) -> Option<T> {
+    refuse(T::deserialize(value).ok(), value, path, names::<T>(), out)
+}
+
+fn names<T: Choice>() -> String {
+    let quoted: Vec<String> = T::NAMES.iter().map(|name| format!("{name:?}")).collect();
+    quoted.join(" or ")
+}
+
+fn show_choice<T: Choice>(choice: &T) -> String {
+    serde_json::to_value(choice).map(|value| value.to_string()).unwrap_or_default()
+}
+
+impl Field for Coordination {
+    type Allowed = ();
+
+    fn read(value: &Value, (): &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        read_choice(value, path, out)
+    }
+
+    fn allowed((): &()) -> String {
+        names::<Self>()
+    }
+
+    fn show(&self) -> String {
+        show_choice(self)
+    }
+}
+
+impl Field for Option<Preset> {
+    type Allowed = ();
+
+    fn read(value: &Value, (): &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        if value.is_null() { Some(None) } else { read_choice(value, path, out).map(Some) }
+    }
+
+    fn allowed((): &()) -> String {
+        names::<Preset>()
+    }
+
+    fn show(&self) -> String {
+        self.as_ref().map_or_else(|| "none".to_owned(), show_choice)
+    }
+}

@@ -1,0 +1,15 @@
+//! The section `segments`.
+
+use super::options::options;
+
+options! {
+    /// Which segments are looked at, and in which swarm they are shared.
+    pub struct SegmentsConfig in "segments" {
+        /// How many segments, from the one that the player asks for, are handed to the scheduler. Should be at least
+        /// `loader.httpDownloadMaxPriority` and `loader.p2pDownloadMaxPriority`.
+        forward_segment_count: usize = 20, "forwardSegmentCount", "segments", 1..=10_000;
+        /// Names the swarm; must be equal on all viewers who shall share. Without it the swarm is named by the URL of
+        /// the manifest without its query.
+        swarm_id: Option<String> = None, "swarmId", "text", 1..=2048;
+    }
+}
