@@ -25,7 +25,7 @@ options! {
         /// A peer that has left so many pings unanswered is closed.
         missed_pings_before_close: u32 = 3, "missedPingsBeforeClose", "pings", 1..=100;
         /// Largest data message that is accepted or sent.
-        max_data_message_bytes: u32 = 65_536, "maxDataMessageBytes", "bytes", 1024..=262_144;
+        max_data_message_bytes: u32 = 65_536, "maxDataMessageBytes", "bytes", 2048..=262_144;
         /// Largest control message that is accepted or sent.
         max_control_message_bytes: u32 = 4096, "maxControlMessageBytes", "bytes", 2048..=65_536;
         /// Largest segment that is taken from a peer or kept for sharing.

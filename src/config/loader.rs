@@ -62,7 +62,7 @@ options! {
         /// the probability options say, or the lowest hash among neighbours.
         coordination: Coordination = Coordination::Elected, "coordination", "choice", ();
         /// Largest data channel message, never above what the browser and `limits.maxDataMessageBytes` allow.
-        web_rtc_max_message_size: u32 = 65_535, "webRtcMaxMessageSize", "bytes", 1024..=262_144;
+        web_rtc_max_message_size: u32 = 65_535, "webRtcMaxMessageSize", "bytes", 2048..=262_144;
         /// Trackers. None by default: no third party is contacted unless the page says so.
         tracker_announce: Vec<String> = Vec::new(), "trackerAnnounce", "URLs", 16;
         /// Offers per announce.

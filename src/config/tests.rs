@@ -19,7 +19,7 @@ fn another_value(doc: &OptionDoc) -> Value {
         "choice" => {
             let names: Vec<Value> =
                 doc.allowed.split(" or ").map(|name| serde_json::from_str(name).unwrap()).collect();
-            names.into_iter().find(|name| name.to_string() != doc.default).unwrap()
+            names.into_iter().find(|name| *name.to_string() != *doc.default).unwrap()
         }
         "0 to 1" => json!(0.25),
         _ => {

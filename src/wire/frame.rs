@@ -86,6 +86,13 @@ pub enum Frame {
         /// Why.
         reason: GoodbyeReason,
     },
+    /// A frame that may be skipped by those who do not know it. This version has none and skips them all.
+    Extension {
+        /// The first byte: 0x80 to 0xff.
+        kind: u8,
+        /// The rest of the message.
+        body: Vec<u8>,
+    },
 }
 
 /// The head of a data frame. The payload follows it to the end of the message and never enters the engine.
