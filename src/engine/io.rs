@@ -11,6 +11,7 @@
 //! [`place_frame`]: super::Engine::place_frame
 //! [`poll_output`]: super::Engine::poll_output
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::id::{BlobId, ByteRange, FetchId, LinkId, RequestId, SegmentKey, TrackId, TrackerId};
@@ -192,8 +193,8 @@ pub struct SegmentInfo {
     pub start_ms: i64,
     /// Duration in milliseconds.
     pub duration_ms: u32,
-    /// Absolute URL to fetch it from.
-    pub url: String,
+    /// Absolute URL to fetch it from. Shared, because a simulator gives one playlist to thousands of viewers.
+    pub url: Arc<str>,
     /// `EXT-X-BYTERANGE`: which part of the resource the segment is.
     pub byte_range: Option<ByteRange>,
 }

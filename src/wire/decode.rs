@@ -6,8 +6,8 @@ use super::frame::{
     Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
 };
 use super::{
-    DATA_HEAD_LEN, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION, WireError,
-    is_data_frame, kind,
+    MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION, WireError, is_data_frame,
+    kind,
 };
 
 /// Reads a control message.
@@ -35,7 +35,7 @@ pub fn decode(message: &[u8], max_control_bytes: u32) -> Result<Frame, WireError
 /// Reads the head of a data message from its first bytes; the rest of the message is the payload.
 ///
 /// # Errors
-/// When the message is no data frame or shorter than [`DATA_HEAD_LEN`].
+/// When the message is no data frame or shorter than [`DATA_HEAD_LEN`](super::DATA_HEAD_LEN).
 pub fn decode_data_head(message: &[u8]) -> Result<DataHead, WireError> {
     let Some((&first, body)) = message.split_first() else { return Err(WireError::Empty) };
     if !is_data_frame(first) {
