@@ -1,0 +1,212 @@
+//! What the registry knows of each connection.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use hlswarm::id::{PeerId, SwarmId};
+use hlswarm::time::Time;
+
+use super::rate::Bucket;
+
+/// A connection, as the registry numbers it. Never reused: a slot's next user has another generation.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ConnId {
+    slot: u32,
+    generation: u32,
+}
+
+impl ConnId {
+    /// A small number that no other *open* connection has: a shell's index for its own table.
+    pub const fn slot(self) -> usize {
+        self.slot as usize
+    }
+}
+
+impl fmt::Debug for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "conn {}.{}", self.slot, self.generation)
+    }
+}
+
+impl fmt::Display for ConnId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}.{}", self.slot, self.generation)
+    }
+}
+
+/// What counts as one address: an IPv4 address or an IPv6 /64.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Prefix(u64);
+
+impl Prefix {
+    pub(crate) fn of(ip: IpAddr) -> Prefix {
+        match ip.to_canonical() {
+            // No global IPv6 prefix begins with these sixteen bits.
+            IpAddr::V4(ip) => Prefix(0xffff_0000_0000_0000 | u64::from(u32::from(ip))),
+            IpAddr::V6(ip) => Prefix((u128::from(ip) >> 64) as u64),
+        }
+    }
+}
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Conn {
+    pub(crate) ip: Prefix,
+    pub(crate) memberships: Vec<Membership>,
+    /// Offers that this connection was sent and has not answered, oldest first.
+    pub(crate) pending: Vec<Pending>,
+    /// Answered offers along which this connection may send candidates, oldest first.
+    pub(crate) routes: Vec<Route>,
+    pub(crate) messages: Bucket,
+    pub(crate) refusals: Bucket,
+    pub(crate) received_offers: Bucket,
+    /// Whether it has announced anything yet.
+    pub(crate) announced: bool,
+    /// Whether the shell was told to close it.
+    pub(crate) closing: bool,
+}
+
+/// A connection's place in one swarm.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Membership {
+    pub(crate) swarm: SwarmId,
+    /// Where the swarm is.
+    pub(crate) at: u32,
+    /// Index in the swarm's members.
+    pub(crate) index: u32,
+    pub(crate) peer: PeerId,
+    pub(crate) seeder: bool,
+    /// Whether it takes trickled candidates.
+    pub(crate) trickle: bool,
+    /// Which of all memberships this is.
+    pub(crate) joined: u32,
+    pub(crate) last_announce: Time,
+    /// How often its offers may be passed on.
+    pub(crate) offers: Bucket,
+}
+
+/// An offer on its way: whoever has this entry may answer it, once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pending {
+    pub(crate) key: OfferKey,
+    pub(crate) from: ConnId,
+    pub(crate) expires: Time,
+}
+
+/// One end of an answered offer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Route {
+    pub(crate) key: OfferKey,
+    pub(crate) to: ConnId,
+    pub(crate) expires: Time,
+    pub(crate) sent: u32,
+}
+
+/// Stands for swarm, the other end's peer id and offer id: a keyed hash that nobody outside can aim at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OfferKey(pub(crate) u64);
+
+/// All connections, by slot.
+#[derive(Debug, Default)]
+pub(crate) struct Conns {
+    slots: Vec<Slot>,
+    free: Vec<u32>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    conn: Option<Conn>,
+}
+
+impl Conns {
+    pub(crate) fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    pub(crate) fn insert(&mut self, conn: Conn) -> ConnId {
+        if let Some(slot) = self.free.pop()
+            && let Some(entry) = self.slots.get_mut(slot as usize)
+        {
+            entry.conn = Some(conn);
+            return ConnId { slot, generation: entry.generation };
+        }
+        let slot = self.slots.len() as u32;
+        self.slots.push(Slot { generation: 0, conn: Some(conn) });
+        ConnId { slot, generation: 0 }
+    }
+
+    pub(crate) fn remove(&mut self, id: ConnId) -> Option<Conn> {
+        let slot = self.slots.get_mut(id.slot())?;
+        if slot.generation != id.generation {
+            return None;
+        }
+        let conn = slot.conn.take()?;
+        slot.generation = slot.generation.wrapping_add(1);
+        self.free.push(id.slot);
+        Some(conn)
+    }
+
+    pub(crate) fn get(&self, id: ConnId) -> Option<&Conn> {
+        let slot = self.slots.get(id.slot())?;
+        if slot.generation == id.generation { slot.conn.as_ref() } else { None }
+    }
+
+    pub(crate) fn get_mut(&mut self, id: ConnId) -> Option<&mut Conn> {
+        let slot = self.slots.get_mut(id.slot())?;
+        if slot.generation == id.generation { slot.conn.as_mut() } else { None }
+    }
+}
+
+impl Conn {
+    pub(crate) fn new(ip: Prefix) -> Conn {
+        Conn {
+            ip,
+            memberships: Vec::new(),
+            pending: Vec::new(),
+            routes: Vec::new(),
+            messages: Bucket::default(),
+            refusals: Bucket::default(),
+            received_offers: Bucket::default(),
+            announced: false,
+            closing: false,
+        }
+    }
+
+    pub(crate) fn membership(&self, swarm: SwarmId) -> Option<&Membership> {
+        self.memberships.iter().find(|membership| membership.swarm == swarm)
+    }
+
+    pub(crate) fn membership_mut(&mut self, swarm: SwarmId) -> Option<&mut Membership> {
+        self.memberships.iter_mut().find(|membership| membership.swarm == swarm)
+    }
+
+    /// Remembers an offer sent to this connection; the oldest makes room.
+    pub(crate) fn remember_offer(&mut self, pending: Pending, now: Time, most: usize) {
+        self.pending.retain(|old| old.expires > now);
+        if self.pending.len() >= most.max(1) {
+            self.pending.remove(0);
+        }
+        self.pending.push(pending);
+    }
+
+    /// Takes the pending offer with `key`, if it is still good.
+    pub(crate) fn take_offer(&mut self, key: OfferKey, now: Time) -> Option<ConnId> {
+        let at = self.pending.iter().position(|pending| pending.key == key)?;
+        let pending = self.pending.remove(at);
+        if self.pending.is_empty() {
+            // Most connections are idle most of the time: give the memory back.
+            self.pending = Vec::new();
+        }
+        (pending.expires > now).then_some(pending.from)
+    }
+
+    /// Remembers that candidates may be sent along an answered offer; the oldest makes room.
+    pub(crate) fn remember_route(&mut self, route: Route, now: Time, most: usize) {
+        self.routes.retain(|old| old.expires > now);
+        if self.routes.len() >= most.max(1) {
+            self.routes.remove(0);
+        }
+        self.routes.push(route);
+    }
+}

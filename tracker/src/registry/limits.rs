@@ -1,0 +1,91 @@
+//! How much the registry takes from anybody.
+
+use std::time::Duration;
+
+use hlswarm::signal::message;
+
+use super::rate::Rate;
+use crate::protocol::SdpBounds;
+
+/// Bounds for clients. Each default is generous for viewers and small for abuse.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Limits {
+    /// When members should announce again. Default 120 s.
+    pub interval: Duration,
+    /// Offers of one member in one swarm are passed on at most this often, after a burst of
+    /// [`announce_burst`](Limits::announce_burst). Earlier announces are answered, and their offers dropped.
+    /// Default 5 s.
+    pub min_interval: Duration,
+    /// How many announces in a row may carry offers before `min_interval` applies. Default 6.
+    pub announce_burst: u32,
+    /// A member that does not announce for this long is forgotten. Default 180 s.
+    pub peer_age: Duration,
+    /// An offer is answered within this time or never. Default 120 s.
+    pub offer_age: Duration,
+    /// A new connection announces within this time. Default 30 s.
+    pub first_announce: Duration,
+    /// Offers passed on of one announce. Default 10.
+    pub offers_per_announce: usize,
+    /// What a session description may be at most. Default 8 KiB with 20 candidates.
+    pub sdp: SdpBounds,
+    /// Unanswered offers remembered per receiving connection; the oldest makes room. Default 64.
+    pub pending_offers: usize,
+    /// Offers that one connection receives, in all its swarms. Default 5 a second, burst 60.
+    pub received_offers: Rate,
+    /// Messages that are worked on per connection. Default 10 a second, burst 600.
+    pub messages_per_connection: Rate,
+    /// Refused messages per connection before it is closed. Default 1 a second, burst 600.
+    pub refusals_per_connection: Rate,
+    /// Announces per IP address (IPv6: per /64). Default 200 a second, burst 4000.
+    pub announces_per_ip: Rate,
+    /// Announces per IP address and swarm. Default 100 a second, burst 2000.
+    pub announces_per_ip_and_swarm: Rate,
+    /// Connections per IP address (IPv6: per /64). Default 64.
+    pub connections_per_ip: usize,
+    /// Connections in all. Default 100,000.
+    pub connections: usize,
+    /// Swarms in all. Default 100,000.
+    pub swarms: usize,
+    /// Swarms that one connection is in. Default 8.
+    pub swarms_per_connection: usize,
+    /// Swarms in one scrape. Default 64.
+    pub swarms_per_scrape: usize,
+    /// Whether candidates found later are relayed. Default true.
+    pub trickle: bool,
+    /// Candidates are relayed for this long after the answer. Default 60 s.
+    pub trickle_age: Duration,
+    /// Candidates relayed per direction of one answered offer. Default 20.
+    pub trickle_candidates: usize,
+    /// Length of one trickled candidate, in bytes. Default 512.
+    pub trickle_candidate_bytes: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Limits {
+        Limits {
+            interval: Duration::from_secs(120),
+            min_interval: Duration::from_secs(5),
+            announce_burst: 6,
+            peer_age: Duration::from_secs(180),
+            offer_age: Duration::from_secs(120),
+            first_announce: Duration::from_secs(30),
+            offers_per_announce: message::MAX_OFFERS,
+            sdp: SdpBounds { bytes: message::MAX_SDP_BYTES, candidates: message::MAX_SDP_CANDIDATES },
+            pending_offers: 64,
+            received_offers: Rate { per_second: 5.0, burst: 60 },
+            messages_per_connection: Rate { per_second: 10.0, burst: 600 },
+            refusals_per_connection: Rate { per_second: 1.0, burst: 600 },
+            announces_per_ip: Rate { per_second: 200.0, burst: 4000 },
+            announces_per_ip_and_swarm: Rate { per_second: 100.0, burst: 2000 },
+            connections_per_ip: 64,
+            connections: 100_000,
+            swarms: 100_000,
+            swarms_per_connection: 8,
+            swarms_per_scrape: 64,
+            trickle: true,
+            trickle_age: Duration::from_secs(60),
+            trickle_candidates: message::MAX_TRICKLED_CANDIDATES,
+            trickle_candidate_bytes: message::MAX_CANDIDATE_BYTES,
+        }
+    }
+}

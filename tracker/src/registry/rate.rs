@@ -1,0 +1,88 @@
+//! Token buckets.
+
+use std::time::Duration;
+
+use hlswarm::time::Time;
+
+/// How fast something may happen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    /// Sustained, per second. Zero or less: no limit.
+    pub per_second: f64,
+    /// How many may happen at once after a quiet time; at least one.
+    pub burst: u32,
+}
+
+impl Rate {
+    /// No limit.
+    pub const UNLIMITED: Rate = Rate { per_second: 0.0, burst: 1 };
+
+    fn micros_per_token(self) -> u64 {
+        // A rate below one per 30 years is not worth a distinction; the cast saturates.
+        (1e6 / self.per_second) as u64
+    }
+}
+
+/// One token bucket in eight bytes: the moment at which it would be full again (the generic cell rate algorithm).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bucket {
+    full_at: Time,
+}
+
+impl Bucket {
+    /// Takes a token, or says how long until there is one.
+    pub fn take(&mut self, now: Time, rate: Rate) -> Result<(), Duration> {
+        if rate.per_second <= 0.0 {
+            return Ok(());
+        }
+        let step = rate.micros_per_token();
+        let depth = step.saturating_mul(u64::from(rate.burst.max(1)));
+        let full_at = self.full_at.max(now) + Duration::from_micros(step);
+        let over = full_at.since(now).saturating_sub(Duration::from_micros(depth));
+        if over > Duration::ZERO {
+            return Err(over);
+        }
+        self.full_at = full_at;
+        Ok(())
+    }
+
+    /// Whether a token is there.
+    pub fn has(&self, now: Time, rate: Rate) -> bool {
+        let mut copy = *self;
+        copy.take(now, rate).is_ok()
+    }
+
+    /// Whether the bucket is full, so that forgetting it changes nothing.
+    pub fn is_full(&self, now: Time) -> bool {
+        self.full_at <= now
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RATE: Rate = Rate { per_second: 2.0, burst: 3 };
+
+    #[test]
+    fn a_burst_and_then_the_rate() {
+        let mut bucket = Bucket::default();
+        let start = Time::from_millis(10_000);
+        for _ in 0..3 {
+            assert_eq!(bucket.take(start, RATE), Ok(()));
+        }
+        assert_eq!(bucket.take(start, RATE), Err(Duration::from_millis(500)));
+        assert!(!bucket.has(Time::from_millis(10_499), RATE));
+        assert!(bucket.has(Time::from_millis(10_500), RATE));
+        assert_eq!(bucket.take(Time::from_millis(10_500), RATE), Ok(()));
+        assert!(bucket.take(Time::from_millis(10_500), RATE).is_err());
+        assert!(!bucket.is_full(Time::from_millis(11_999)));
+        assert!(bucket.is_full(Time::from_millis(12_000)));
+    }
+
+    #[test]
+    fn no_rate_is_no_limit() {
+        let mut bucket = Bucket::default();
+        assert!((0..10_000).all(|_| bucket.take(Time::ZERO, Rate::UNLIMITED).is_ok()));
+    }
+}

@@ -1,0 +1,31 @@
+//! Scrapes: how large swarms are.
+
+use super::Registry;
+use super::conn::ConnId;
+use crate::out::{Out, SendKind};
+use crate::protocol::{Action, Fault, Refusal, Scrape, write_scraped};
+
+impl Registry {
+    pub(super) fn scrape<'a>(
+        &mut self,
+        conn: ConnId,
+        scrape: &Scrape<'a>,
+        out: &mut Out,
+    ) -> Result<(), Fault<'a>> {
+        self.counters.scrapes += 1;
+        let (swarms, allowed) = (scrape.swarms.len(), self.limits.swarms_per_scrape);
+        if swarms > allowed {
+            let refusal = Refusal::ScrapeTooLong { swarms, allowed };
+            return Err(Fault { action: Action::Scrape, info_hash: None, refusal });
+        }
+        if let Some(state) = self.conns.get_mut(conn) {
+            state.announced = true;
+        }
+        let sizes = scrape.swarms.iter().map(|(id, _)| {
+            self.swarm(*id)
+                .map_or((*id, 0, 0, 0), |swarm| (*id, swarm.seeders, swarm.leechers(), swarm.downloaded))
+        });
+        out.send(conn, SendKind::Reply, |text| write_scraped(text, sizes));
+        Ok(())
+    }
+}
