@@ -10,8 +10,10 @@
 //! Queries allocate nothing.
 
 mod merge;
+mod name;
 mod track;
 
+pub use name::{NamedPlaylist, track_name, track_names};
 pub use track::Segment;
 
 use std::collections::BTreeMap;
