@@ -1,0 +1,341 @@
+//! One tracker: opening, announcing, waiting to try again.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::engine::{Event, Output, TrackerState, TrackerStats};
+use crate::id::TrackerId;
+use crate::time::Time;
+
+use super::Cx;
+use super::backoff::{Backoff, Bucket};
+use super::message::Announced;
+
+/// A tracker that does not open within this time is given up for now.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+/// A tracker that does not reply to an announce within this time is given up for now.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same when there is reason to think that the socket is dead: after sleep or a change of networks.
+const SUSPECT_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// A session that lasted this long was healthy: the waits between attempts start over.
+const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+/// Announce interval when the tracker gives none.
+const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
+/// Shortest announce interval that a tracker may ask for.
+const MIN_INTERVAL: Duration = Duration::from_secs(10);
+/// Longest announce interval that a tracker may ask for: beyond it, new viewers are seen too late.
+const MAX_INTERVAL: Duration = Duration::from_secs(300);
+/// Announces for the sake of more links are at least this far apart, and as far as the tracker's minimum interval.
+const MIN_EARLY_GAP: Duration = Duration::from_secs(15);
+/// How long the first announce waits for a first offer once the tracker is open.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(150);
+/// The first wait after a refused announce. It doubles up to the announce interval.
+const REFUSED_WAIT: Duration = Duration::from_secs(5);
+
+/// Where a session stands.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Phase {
+    /// Peer-to-peer is off.
+    Idle,
+    /// The WebSocket is being opened.
+    Opening { since: Time },
+    /// The WebSocket is open.
+    Open(Open),
+    /// The next attempt is made at `until`.
+    Waiting { until: Time },
+}
+
+/// What is true of a session while its WebSocket is open.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Open {
+    pub(super) since: Time,
+    /// `started` was sent and not refused.
+    pub(super) started: bool,
+    /// An announce was answered well.
+    pub(super) answered: bool,
+    /// Announce at this time, with or without offers.
+    pub(super) due: Time,
+    /// No announce before this time.
+    pub(super) hold_until: Time,
+    /// Without a reply until then the session is dead.
+    pub(super) reply_due: Option<Time>,
+    /// Announces of which the reply is outstanding, oldest first.
+    pub(super) unanswered: VecDeque<u32>,
+}
+
+/// Offers that a session is to send with its next announces.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Want {
+    /// How many.
+    pub(super) offers: usize,
+    /// Those that are ready go alone from this time on.
+    pub(super) split_at: Time,
+    /// The wish is dropped then.
+    pub(super) until: Time,
+}
+
+/// What became of the offers since a session was last granted some.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Round {
+    /// When the first of them left.
+    pub(super) offered: Option<Time>,
+    pub(super) answered: bool,
+}
+
+/// One tracker.
+#[derive(Clone, Debug)]
+pub(super) struct Session {
+    pub(super) id: TrackerId,
+    pub(super) url: String,
+    pub(super) phase: Phase,
+    /// Counts the sessions with this tracker.
+    pub(super) number: u32,
+    pub(super) want: Want,
+    /// No announce only for the sake of offers before this time.
+    pub(super) early_after: Time,
+    /// Rounds of offers in a row that nobody answered.
+    pub(super) fruitless: u32,
+    /// The present round.
+    pub(super) round: Round,
+    /// The swarm is to be told that we have everything.
+    pub(super) tell_complete: bool,
+    pub(super) trickle: bool,
+    pub(super) messages: Bucket,
+    complaints: Bucket,
+    backoff: Backoff,
+    refusals: u32,
+    complete: u32,
+    incomplete: u32,
+    interval: Duration,
+    min_interval: Duration,
+}
+
+impl Session {
+    pub(super) fn new(id: TrackerId, url: String) -> Session {
+        Session {
+            id,
+            url,
+            phase: Phase::Idle,
+            number: 0,
+            want: Want::default(),
+            early_after: Time::ZERO,
+            fruitless: 0,
+            round: Round::default(),
+            tell_complete: false,
+            trickle: false,
+            messages: Bucket::new(500, Duration::from_millis(10)),
+            complaints: Bucket::new(5, Duration::from_secs(10)),
+            backoff: Backoff::default(),
+            refusals: 0,
+            complete: 0,
+            incomplete: 0,
+            interval: DEFAULT_INTERVAL,
+            min_interval: Duration::ZERO,
+        }
+    }
+
+    pub(super) fn opened(&self) -> Option<&Open> {
+        match &self.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    pub(super) fn opened_mut(&mut self) -> Option<&mut Open> {
+        match &mut self.phase {
+            Phase::Open(open) => Some(open),
+            _ => None,
+        }
+    }
+
+    /// Members of the swarm, ourselves included, while the tracker's last word is fresh.
+    pub(super) fn size(&self) -> Option<u32> {
+        self.opened().filter(|open| open.answered).map(|_| self.complete.saturating_add(self.incomplete))
+    }
+
+    /// Other members of the swarm that the tracker knows of.
+    pub(super) fn others(&self) -> Option<usize> {
+        self.size().map(|size| size.saturating_sub(1) as usize)
+    }
+
+    pub(super) fn stats(&self) -> TrackerStats {
+        let state = match &self.phase {
+            Phase::Idle => TrackerState::Idle,
+            Phase::Open(open) if open.answered => TrackerState::Connected,
+            Phase::Opening { .. } | Phase::Open(_) => TrackerState::Connecting,
+            Phase::Waiting { .. } => TrackerState::Waiting,
+        };
+        let known = state == TrackerState::Connected;
+        TrackerStats {
+            url: self.url.clone(),
+            state,
+            complete: if known { self.complete } else { 0 },
+            incomplete: if known { self.incomplete } else { 0 },
+        }
+    }
+
+    /// Asks the shell to open the WebSocket.
+    pub(super) fn open(&mut self, cx: &mut Cx<'_>) {
+        self.phase = Phase::Opening { since: cx.now };
+        cx.out.push_back(Output::OpenTracker { tracker: self.id, url: self.url.clone() });
+    }
+
+    /// The WebSocket is open.
+    pub(super) fn up(&mut self, now: Time) {
+        self.number = self.number.wrapping_add(1);
+        self.early_after = now;
+        self.fruitless = 0;
+        self.round = Round::default();
+        self.refusals = 0;
+        self.trickle = false;
+        self.phase = Phase::Open(Open {
+            since: now,
+            started: false,
+            answered: false,
+            due: now + FIRST_WAIT,
+            hold_until: now,
+            reply_due: None,
+            unanswered: VecDeque::new(),
+        });
+    }
+
+    /// An announce numbered `batch` was sent.
+    pub(super) fn announced(&mut self, cx: &mut Cx<'_>, batch: u32) {
+        let interval = self.interval;
+        if let Phase::Open(open) = &mut self.phase {
+            open.started = true;
+            open.unanswered.push_back(batch);
+            open.reply_due.get_or_insert(cx.now + REPLY_TIMEOUT);
+            // A little less than the interval, and not in step with others: the tracker counts a member out soon after.
+            open.due = cx.now + interval.mul_f64(cx.rng.random_range(0.85..1.0));
+        }
+    }
+
+    /// The tracker replied. Gives the number of the announce it replied to.
+    pub(super) fn replied(&mut self, cx: &mut Cx<'_>, reply: &Announced) -> Option<u32> {
+        self.complete = reply.complete;
+        self.incomplete = reply.incomplete;
+        self.trickle = reply.trickle;
+        self.interval = reply.interval.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
+        self.min_interval = reply.min_interval.unwrap_or_default().min(self.interval);
+        self.refusals = 0;
+        let interval = self.interval;
+        let Phase::Open(open) = &mut self.phase else { return None };
+        let batch = open.unanswered.pop_front();
+        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + REPLY_TIMEOUT);
+        // The interval may have become shorter.
+        open.due = open.due.min(cx.now + interval);
+        if !open.answered {
+            open.answered = true;
+            cx.out.push_back(Output::Event(Event::TrackerConnected { url: self.url.clone() }));
+        }
+        if let Some(warning) = &reply.warning {
+            self.complain(cx, format!("warning: {warning}"));
+        }
+        batch
+    }
+
+    /// The tracker refused something. Gives the number of the announce it was, if one was waiting for a reply.
+    pub(super) fn refused(&mut self, cx: &mut Cx<'_>, reason: String) -> Option<u32> {
+        self.complain(cx, reason);
+        let interval = self.interval;
+        let refusals = self.refusals;
+        let Phase::Open(open) = &mut self.phase else { return None };
+        let batch = open.unanswered.pop_front()?;
+        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + REPLY_TIMEOUT);
+        let wait = REFUSED_WAIT.saturating_mul(1 << refusals.min(10)).min(interval);
+        open.due = cx.now + wait.mul_f64(cx.rng.random_range(0.75..1.25));
+        open.hold_until = open.due;
+        if !open.answered {
+            open.started = false;
+        }
+        self.refusals = refusals.saturating_add(1);
+        Some(batch)
+    }
+
+    /// Tells the page, not too often, that the tracker misbehaves.
+    pub(super) fn complain(&mut self, cx: &mut Cx<'_>, message: String) {
+        if self.complaints.take(cx.now) {
+            cx.out.push_back(Output::Event(Event::TrackerError { url: self.url.clone(), message }));
+        }
+    }
+
+    /// The session is over: the next attempt comes after a wait.
+    pub(super) fn fail(&mut self, cx: &mut Cx<'_>, reason: String) {
+        if let Phase::Open(open) = &self.phase
+            && open.answered
+            && cx.now.since(open.since) >= HEALTHY_AFTER
+        {
+            self.backoff.reset();
+        }
+        let wait = self.backoff.next_wait(cx.now, cx.rng);
+        self.phase = Phase::Waiting { until: cx.now + wait };
+        self.want = Want::default();
+        cx.out.push_back(Output::Event(Event::TrackerClosed {
+            url: self.url.clone(),
+            reason,
+            retry_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        }));
+    }
+
+    /// Closes the WebSocket from our side, if there is one.
+    pub(super) fn close(&mut self, cx: &mut Cx<'_>) {
+        if matches!(self.phase, Phase::Opening { .. } | Phase::Open(_)) {
+            cx.out.push_back(Output::CloseTracker { tracker: self.id });
+        }
+        self.phase = Phase::Idle;
+        self.want = Want::default();
+        self.backoff.reset();
+    }
+
+    /// The device slept or changed networks: try now what would be tried later, and trust no open socket.
+    pub(super) fn shaken(&mut self, now: Time) {
+        self.backoff.reset();
+        match &mut self.phase {
+            Phase::Idle => {}
+            Phase::Opening { since } => *since = now,
+            Phase::Waiting { until } => *until = now,
+            Phase::Open(open) => {
+                open.due = now;
+                open.hold_until = now;
+                open.reply_due = Some(now + SUSPECT_REPLY_TIMEOUT);
+            }
+        }
+    }
+
+    /// What is overdue, if anything: why the session must be given up.
+    pub(super) fn overdue(&self, now: Time) -> Option<&'static str> {
+        match &self.phase {
+            Phase::Opening { since } if *since + OPEN_TIMEOUT <= now => {
+                Some("could not be opened within 10 s")
+            }
+            Phase::Open(Open { reply_due: Some(at), .. }) if *at <= now => Some("no reply to the announce"),
+            _ => None,
+        }
+    }
+
+    /// When the session must be looked at again, offers aside. An announce that is due and waits for its offers wakes
+    /// with them.
+    pub(super) fn next_wake(&self, now: Time, online: bool) -> Option<Time> {
+        match &self.phase {
+            Phase::Idle => None,
+            Phase::Opening { since } => Some(*since + OPEN_TIMEOUT),
+            Phase::Waiting { until } => online.then_some(*until),
+            Phase::Open(open) => {
+                let due = Some(open.due.max(open.hold_until)).filter(|due| *due > now);
+                match (due, open.reply_due) {
+                    (Some(due), Some(reply)) => Some(due.min(reply)),
+                    (due, reply) => due.or(reply),
+                }
+            }
+        }
+    }
+
+    /// How far apart announces for the sake of more links are now.
+    pub(super) fn early_gap(&self) -> Duration {
+        let gap = self.min_interval.max(MIN_EARLY_GAP).saturating_mul(1 << self.fruitless.min(5));
+        gap.min(self.interval.max(MIN_EARLY_GAP))
+    }
+}
