@@ -1,0 +1,111 @@
+// Plays one scenario in one mode and measures it.
+import { checkBuffers } from "../tests/browser/harness/truth.mjs";
+
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const userAgent = (viewer) => `hlswarm-bench viewer/${viewer}`;
+
+async function mainThread(session) {
+  const { metrics } = await session.send("Performance.getMetrics");
+  const value = (name) => metrics.find((metric) => metric.name === name)?.value ?? 0;
+  return { taskSeconds: value("TaskDuration"), scriptSeconds: value("ScriptDuration") };
+}
+
+/**
+ * Plays `scenario` in `mode` with fresh browser contexts.
+ *
+ * @param world `{ browser, pages, origin, stream, trackers }`
+ * @returns one entry per checkpoint: raw sums over all viewers
+ */
+export async function measure({ browser, pages, origin, stream, trackers }, scenario, mode) {
+  const viewers = [];
+  for (let i = 0; i < scenario.viewers; i++) {
+    const context = await browser.newContext({ userAgent: userAgent(i) });
+    const page = await context.newPage();
+    const session = await context.newCDPSession(page);
+    await session.send("Performance.enable");
+    await page.goto(`${pages.url}/page/viewer.html`);
+    await page.waitForFunction(() => window.viewer);
+    await page.evaluate((options) => window.viewer.prepare(options), { mode });
+    viewers.push({ context, page, session });
+  }
+  try {
+    origin.reset();
+    stream.begin();
+    for (const [i, viewer] of viewers.entries()) {
+      if (i > 0) await sleep(scenario.joinGapMs);
+      viewer.before = await mainThread(viewer.session);
+      viewer.startedAt = Date.now();
+      const options = {
+        mode,
+        manifestUrl: stream.url,
+        trackers,
+        hlsConfig: scenario.hlsConfig ?? {},
+        p2pOptions: scenario[mode] ?? {},
+      };
+      const starting = viewer.page.evaluate((given) => window.viewer.start(given), options);
+      if (scenario.joinGapMs > 0) await starting;
+      else viewer.starting = starting;
+    }
+    await Promise.all(viewers.map((viewer) => viewer.starting));
+    const joinedAt = Date.now();
+    const results = [];
+    for (const seconds of scenario.checkpoints) {
+      await sleep(Math.max(0, joinedAt + seconds * 1000 - Date.now()));
+      results.push({ seconds, ...(await snapshot(viewers, origin, stream, joinedAt)) });
+    }
+    return results;
+  } finally {
+    await Promise.all(viewers.map((viewer) => viewer.context.close().catch(() => {})));
+  }
+}
+
+async function snapshot(viewers, origin, stream, joinedAt) {
+  const served = origin.segmentsServed();
+  const metrics = await Promise.all(viewers.map(({ session }) => mainThread(session)));
+  const now = Date.now();
+  const reports = await Promise.all(viewers.map(({ page }) => page.evaluate(() => window.viewer.report())));
+  const { checked, wrong } = await checkBuffers(reports, origin.bytesAt);
+  const minutes = viewers.map(({ startedAt }) => (now - startedAt) / 60000);
+  const perMinute = (name) =>
+    metrics.reduce(
+      (sum, metric, i) => sum + ((metric[name] - viewers[i].before[name]) * 1000) / minutes[i],
+      0,
+    ) / viewers.length;
+  return {
+    originBytes: served.bytes,
+    uniqueBytes: served.uniqueBytes,
+    originRequests: served.requests,
+    httpBytesPerViewer: viewers.map((_, i) => served.byViewer.get(userAgent(i)) ?? 0),
+    p2pBytesPerViewer: reports.map((report) => report.p2pBytes),
+    uploadedBytesPerViewer: reports.map((report) => report.uploadedBytes),
+    wastedBytes: reports.reduce((sum, report) => sum + (report.stats?.wastedBytes ?? 0), 0),
+    watchedBytes: reports.reduce((sum, report) => sum + report.watchedBytes, 0),
+    playedSeconds: reports.map((report) => report.playedSeconds),
+    startupMs: reports.map((report) => report.startupMs),
+    stalls: reports.flatMap((report) => report.stalls.map((stall) => stall.ms)),
+    peers: reports.map((report) => report.peers),
+    taskMsPerMinute: perMinute("taskSeconds"),
+    scriptMsPerMinute: perMinute("scriptSeconds"),
+    reachMs: reachTimes(reports, stream, joinedAt),
+    checked,
+    wrong,
+    errors: reports.flatMap((report, i) => report.errors.map((error) => `viewer ${i}: ${error}`)),
+  };
+}
+
+/** For each live segment published after all had joined: from its publication to the last viewer's delivery. */
+function reachTimes(reports, stream, joinedAt) {
+  if (!stream.publishedAtUnixMs) return [];
+  const last = new Map();
+  for (const report of reports) {
+    for (const { sn, deliveredAtUnixMs } of report.buffers) {
+      const entry = last.get(sn) ?? { count: 0, at: 0 };
+      last.set(sn, { count: entry.count + 1, at: Math.max(entry.at, deliveredAtUnixMs) });
+    }
+  }
+  return [...last]
+    .filter(([, { count }]) => count >= reports.length)
+    .map(([sn, { at }]) => ({ at, published: stream.publishedAtUnixMs(sn) }))
+    .filter(({ published }) => published > joinedAt)
+    .map(({ at, published }) => at - published);
+}

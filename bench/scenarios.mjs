@@ -1,0 +1,100 @@
+// What the benchmark plays. Times in seconds unless a name says otherwise.
+//
+// vod:  `segments` x `segmentSeconds`, all there from the beginning.
+// live: a window of `window` segments of `segmentSeconds` that moves on.
+// Checkpoints count from the moment when the last viewer has joined.
+
+const buffer60 = { maxMaxBufferLength: 60 };
+
+export const scenarios = {
+  vod5: {
+    title: "VOD 30 x 4 s, 5 viewers 1 s apart",
+    kind: "vod",
+    segments: 30,
+    segmentSeconds: 4,
+    viewers: 5,
+    joinGapMs: 1000,
+    checkpoints: [60],
+  },
+  live4: {
+    title: "live 10 x 2 s, 4 viewers 1 s apart",
+    kind: "live",
+    window: 10,
+    segmentSeconds: 2,
+    viewers: 4,
+    joinGapMs: 1000,
+    checkpoints: [60],
+  },
+  "vod150-5": {
+    title: "VOD 150 x 4 s, 5 viewers 1 s apart, maxMaxBufferLength 60",
+    kind: "vod",
+    segments: 150,
+    segmentSeconds: 4,
+    viewers: 5,
+    joinGapMs: 1000,
+    checkpoints: [60, 180],
+    hlsConfig: buffer60,
+  },
+  "vod150-8": {
+    title: "VOD 150 x 4 s, 8 viewers 1 s apart, maxMaxBufferLength 60",
+    kind: "vod",
+    segments: 150,
+    segmentSeconds: 4,
+    viewers: 8,
+    joinGapMs: 1000,
+    checkpoints: [60, 180],
+    hlsConfig: buffer60,
+  },
+  "vod150-5-at-once": {
+    title: "VOD 150 x 4 s, 5 viewers at once, maxMaxBufferLength 60",
+    kind: "vod",
+    segments: 150,
+    segmentSeconds: 4,
+    viewers: 5,
+    joinGapMs: 0,
+    checkpoints: [60, 180],
+    hlsConfig: buffer60,
+  },
+  "vod150-5-recipe": {
+    title: "VOD 150 x 4 s, 5 viewers 1 s apart, with the start-up recipe",
+    kind: "vod",
+    segments: 150,
+    segmentSeconds: 4,
+    viewers: 5,
+    joinGapMs: 1000,
+    checkpoints: [60, 180],
+    hlsConfig: buffer60,
+    hlswarm: { loader: { httpDownloadInitialTimeout: 120000, httpDownloadInitialTimeoutPerSegment: 17000 } },
+    p2pml: { httpDownloadInitialTimeoutMs: 17000 },
+  },
+  "live10-4": {
+    title: "live 10 x 2 s for 120 s, 4 viewers 1 s apart",
+    kind: "live",
+    window: 10,
+    segmentSeconds: 2,
+    viewers: 4,
+    joinGapMs: 1000,
+    checkpoints: [120],
+    hlsConfig: buffer60,
+  },
+  "live10-8": {
+    title: "live 10 x 2 s for 120 s, 8 viewers 1 s apart",
+    kind: "live",
+    window: 10,
+    segmentSeconds: 2,
+    viewers: 8,
+    joinGapMs: 1000,
+    checkpoints: [120],
+    hlsConfig: buffer60,
+  },
+  "live5-4": {
+    title: "live 5 x 2 s for 120 s, 4 viewers 1 s apart",
+    kind: "live",
+    window: 5,
+    segmentSeconds: 2,
+    viewers: 4,
+    joinGapMs: 1000,
+    checkpoints: [120],
+    hlsConfig: buffer60,
+  },
+};

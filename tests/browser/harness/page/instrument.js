@@ -1,0 +1,147 @@
+// Runs before anything else in a viewer's page: watches what the page opens, and provokes faults on request.
+// Nothing here answers for the real thing; each wrapper passes on to it.
+(() => {
+  const watch = {
+    /** Every RTCPeerConnection that was made. */
+    connections: [],
+    /** Every WebSocket that was made. */
+    sockets: [],
+    /** How many web workers were made. */
+    workers: 0,
+    /** Texts sent over WebSockets. */
+    sent: [],
+    /** Timers that hlswarm set and that are still due: id -> stack. */
+    timers: new Map(),
+    /** Whether to keep a copy of every data channel message. */
+    keepMessages: false,
+    /** The copies, of both directions. */
+    messages: [],
+    /** Bytes that went out over data channels. */
+    channelBytes: 0,
+    /** Once this many bytes have gone out, nothing more does: a peer that falls silent in the middle. */
+    silentAfterBytes: Infinity,
+    silent: false,
+    /** Whether to flip one bit in each large message: a peer that serves wrong bytes. */
+    corrupt: false,
+    corrupted: 0,
+    /** Whether the engine traps at its next call. */
+    trap: false,
+    trapped: 0,
+  };
+  window.watch = watch;
+
+  const bytesOf = (data) =>
+    data instanceof ArrayBuffer
+      ? new Uint8Array(data)
+      : ArrayBuffer.isView(data)
+        ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+        : new TextEncoder().encode(String(data));
+  const keep = (data) => {
+    if (watch.keepMessages) watch.messages.push(bytesOf(data).slice());
+  };
+
+  const NativeConnection = window.RTCPeerConnection;
+  window.RTCPeerConnection = class extends NativeConnection {
+    constructor(...args) {
+      super(...args);
+      watch.connections.push(this);
+      this.addEventListener("datachannel", ({ channel }) => listen(channel));
+    }
+    createDataChannel(...args) {
+      const channel = super.createDataChannel(...args);
+      listen(channel);
+      return channel;
+    }
+  };
+  function listen(channel) {
+    channel.addEventListener("message", ({ data }) => keep(data));
+  }
+
+  const send = RTCDataChannel.prototype.send;
+  RTCDataChannel.prototype.send = function (data) {
+    const bytes = bytesOf(data);
+    if (watch.channelBytes >= watch.silentAfterBytes) {
+      watch.silent = true;
+      return;
+    }
+    watch.channelBytes += bytes.length;
+    keep(data);
+    if (watch.corrupt && bytes.length > 1000) {
+      const copy = bytes.slice();
+      copy[copy.length - 1] ^= 1;
+      watch.corrupted++;
+      return send.call(this, copy);
+    }
+    return send.call(this, data);
+  };
+
+  const NativeWorker = window.Worker;
+  window.Worker = class extends NativeWorker {
+    constructor(...args) {
+      super(...args);
+      watch.workers++;
+    }
+  };
+
+  const NativeSocket = window.WebSocket;
+  window.WebSocket = class extends NativeSocket {
+    constructor(...args) {
+      super(...args);
+      watch.sockets.push(this);
+    }
+    send(data) {
+      watch.sent.push(data);
+      super.send(data);
+    }
+  };
+
+  const ours = () => {
+    const { stack } = new Error();
+    return stack.includes("/hlswarm/") ? stack : undefined;
+  };
+  for (const [set, clear, once] of [
+    ["setTimeout", "clearTimeout", true],
+    ["setInterval", "clearInterval", false],
+  ]) {
+    const nativeSet = window[set].bind(window);
+    const nativeClear = window[clear].bind(window);
+    window[set] = (handler, ms, ...args) => {
+      const stack = ours();
+      if (!stack || typeof handler !== "function") return nativeSet(handler, ms, ...args);
+      const id = nativeSet(() => {
+        if (once) watch.timers.delete(id);
+        handler(...args);
+      }, ms);
+      watch.timers.set(id, stack);
+      return id;
+    };
+    window[clear] = (id) => {
+      watch.timers.delete(id);
+      nativeClear(id);
+    };
+  }
+
+  // A trap surfaces as a WebAssembly.RuntimeError thrown from whichever export was called.
+  const breakable = (result) => {
+    const instance = result.instance ?? result;
+    const exports = {};
+    for (const [name, value] of Object.entries(instance.exports)) {
+      exports[name] =
+        typeof value !== "function"
+          ? value
+          : (...args) => {
+              if (watch.trap) {
+                watch.trapped++;
+                throw new WebAssembly.RuntimeError("unreachable");
+              }
+              return value(...args);
+            };
+    }
+    const broken = { exports };
+    return result.instance ? { instance: broken, module: result.module } : broken;
+  };
+  for (const name of ["instantiate", "instantiateStreaming"]) {
+    const native = WebAssembly[name].bind(WebAssembly);
+    WebAssembly[name] = async (...args) => breakable(await native(...args));
+  }
+})();

@@ -1,0 +1,96 @@
+// A world with our tracker and an origin that has every kind of stream.
+import { createHash } from "node:crypto";
+import path from "node:path";
+import { publishLive } from "../../support/live.mjs";
+import { makeHls } from "../../support/media.mjs";
+import { startOrigin } from "../../support/origin.mjs";
+import { root } from "./paths.mjs";
+import { startTracker } from "./tracker.mjs";
+import { startWorld } from "./world.mjs";
+
+const low = { height: 180, kbps: 500 };
+const high = { height: 288, kbps: 1000 };
+const segmentSeconds = 2;
+
+/** Starts the world of one test file; see `startWorld`. */
+export async function startTestWorld() {
+  const tracker = await startTracker();
+  const origin = await startOrigin({ dir: path.join(root, ".cache/media") });
+  const world = await startWorld({ origin, tracker, bytesAt: origin.bytesAt });
+  let streams = 0;
+
+  /** Serves a folder under a path of its own, so that no two tests share a swarm. */
+  function publish(folder) {
+    const prefix = `/stream-${++streams}/`;
+    origin.mount(prefix, (rest) => {
+      const file = path.resolve(folder, rest);
+      return file.startsWith(folder + path.sep) ? { file } : undefined;
+    });
+    return `${origin.url}${prefix}`;
+  }
+
+  const lines = async (url) => (await origin.bytesAt(url)).toString().split("\n").filter(Boolean);
+
+  const prefixOf = (url) => new URL(".", url).pathname;
+
+  return Object.assign(world, {
+    /**
+     * The URL of a VOD stream of 30 s: "ts", "fmp4", "byterange", "aes", "audio", "discontinuity", or "abr" for two
+     * renditions.
+     */
+    async vod(kind) {
+      const renditions = kind === "abr" ? [low, high] : [low];
+      const stream = await makeHls({
+        kind: kind === "abr" ? "ts" : kind,
+        segments: 15,
+        segmentSeconds,
+        renditions,
+      });
+      return `${publish(stream.dir)}${stream.master}`;
+    },
+
+    /** The URL of a live stream of 2 s segments. */
+    async live({ window }) {
+      const stream = await makeHls({ kind: "ts", segments: 15, segmentSeconds, renditions: [low] });
+      return publishLive(origin, { stream, at: `/stream-${++streams}/`, window }).url;
+    },
+
+    /** The AES key of a stream of kind "aes". */
+    async keyOf(url) {
+      return origin.bytesAt(new URL("content.key", url).href);
+    },
+
+    /** The SHA-256 of each segment of a stream of whole files, by URL: what a page's segment validator may know. */
+    async digests(url) {
+      const playlists = (await lines(url)).filter((line) => !line.startsWith("#"));
+      const entries = [];
+      for (const playlist of playlists) {
+        const at = new URL(playlist, url).href;
+        for (const uri of (await lines(at)).filter((line) => !line.startsWith("#"))) {
+          const segment = new URL(uri, at).href;
+          entries.push([
+            segment,
+            createHash("sha256")
+              .update(await origin.bytesAt(segment))
+              .digest("hex"),
+          ]);
+        }
+      }
+      return entries;
+    },
+
+    /** What the origin served of a stream. */
+    segmentsServed(url) {
+      const prefix = prefixOf(url);
+      const entries = origin.log.filter(
+        ({ path: file }) => file.startsWith(prefix) && !/\.(m3u8|key)$/.test(file),
+      );
+      return { requests: entries.length, bytes: entries.reduce((sum, { sent }) => sum + sent, 0) };
+    },
+
+    /** The requests of one viewer. */
+    requestsOf(viewer) {
+      return origin.log.filter((entry) => entry.viewer === `hlswarm-test ${viewer.name}`);
+    },
+  });
+}

@@ -1,0 +1,94 @@
+// Viewers of one stream share it: on demand, live, while seeking, and when hlswarm joins a running player.
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { startTestWorld } from "./harness/setup.mjs";
+
+let world;
+before(async () => {
+  world = await startTestWorld();
+});
+afterEach(() => world.closeViewers());
+after(() => world?.close());
+
+test("three viewers of a VOD share it", async () => {
+  const url = await world.vod("ts");
+  const a = await world.play("a", url);
+  await a.until("holds the beginning", ({ cached, started }) => started && cached >= 4);
+  const b = await world.play("b", url);
+  const c = await world.play("c", url);
+  const viewers = [a, b, c];
+  for (const viewer of viewers) await viewer.until("has both others as peers", ({ peers }) => peers === 2);
+  for (const viewer of [b, c])
+    await viewer.until("got segments from peers", ({ p2pBytes }) => p2pBytes > 300_000);
+  for (const viewer of viewers) await viewer.until("plays on", ({ position }) => position > 8);
+  const reports = await world.verify(viewers);
+  const received = reports.reduce((sum, { p2pBytes }) => sum + p2pBytes, 0);
+  const sent = reports.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0);
+  assert.ok(sent >= received, `sent ${sent} bytes, received ${received}`);
+  const served = world.segmentsServed(url);
+  const fetched = reports.reduce((sum, { httpBytes, p2pBytes }) => sum + httpBytes + p2pBytes, 0);
+  assert.ok(
+    served.bytes < fetched - 600_000,
+    `the origin served ${served.bytes} of the ${fetched} bytes that were fetched`,
+  );
+});
+
+test("three viewers of a live stream share it", async () => {
+  const url = await world.live({ window: 6 });
+  const viewers = [];
+  for (const name of ["a", "b", "c"]) {
+    viewers.push(await world.play(name, url));
+    await viewers.at(-1).until("plays", ({ started }) => started);
+  }
+  for (const viewer of viewers) await viewer.until("has both others as peers", ({ peers }) => peers === 2);
+  const before = await Promise.all(viewers.map((viewer) => viewer.status()));
+  // Whoever is elected fetches; in the long run each gets something from the others, and all together most of it.
+  await viewers[0].until("and the others share", async () => {
+    const now = await Promise.all(viewers.map((viewer) => viewer.status()));
+    return now.reduce((sum, { p2pBytes }, i) => sum + p2pBytes - before[i].p2pBytes, 0) > 1_000_000;
+  });
+  for (const [i, viewer] of viewers.entries()) {
+    await viewer.until("plays on", ({ position }) => position > before[i].position + 8);
+  }
+  await world.verify(viewers);
+});
+
+test("a seek is served by a peer, forwards and backwards", async () => {
+  const url = await world.vod("ts");
+  const a = await world.play("a", url, { hlsConfig: { maxBufferLength: 120 } });
+  await a.until("holds it all", ({ cached }) => cached >= 14);
+  const b = await world.play("b", url, { hlsConfig: { maxBufferLength: 4, maxMaxBufferLength: 4 } });
+  await b.until("plays with a peer", ({ started, peers }) => started && peers === 1);
+  for (const to of [22, 9, 26]) {
+    await b.eval((position) => (window.viewer.video.currentTime = position), to);
+    await b.until(`plays at ${to} s`, ({ position }) => position > to + 0.5);
+  }
+  const [, report] = await world.verify([a, b]);
+  assert.ok(report.p2pBytes > 300_000, `only ${report.p2pBytes} bytes came from the peer`);
+});
+
+test("hlswarm joins a player that is running, and leaves it", async () => {
+  const url = await world.vod("ts");
+  const a = await world.play("a", url);
+  await a.until("holds the beginning", ({ cached }) => cached >= 6);
+  const b = await world.open("b", { prepare: { mode: "hlswarm" } });
+  const hlsConfig = { maxBufferLength: 4, maxMaxBufferLength: 4 };
+  await b.start({ mode: "http", manifestUrl: url, hlsConfig });
+  await b.until("plays over HTTP", ({ started, buffers }) => started && buffers >= 2);
+  await b.eval((tracker) => {
+    window.viewer.attach({ loader: { trackerAnnounce: [tracker] } });
+  }, world.tracker.url);
+  await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 100_000);
+
+  const { position, buffers } = await b.status();
+  await b.eval(() => window.viewer.state.p2p.destroy());
+  await b.until("has closed all connections", ({ connections }) => connections === 0);
+  await a.until("noticed the goodbye", ({ peers }) => peers === 0);
+  await b.until("plays on over HTTP", (now) => now.position > position + 6 && now.buffers > buffers);
+  const left = await b.eval(() => ({
+    timers: [...window.watch.timers.values()],
+    sockets: window.watch.sockets.filter(({ readyState }) => readyState < WebSocket.CLOSING).length,
+  }));
+  assert.deepEqual(left, { timers: [], sockets: 0 });
+  await world.verify([a, b]);
+});
