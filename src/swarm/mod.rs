@@ -1,1 +1,254 @@
-//! (being written)
+//! The peers: admission, handshake, what they have, what is asked of them and what they are sent.
+//!
+//! A [`Swarm`] is the set of links to other viewers of the manifest. It decides nothing about segments: the engine
+//! tells it what is there ([`Swarm::set_state`], [`SegmentStore`]) and what to ask for ([`Swarm::request`]), and it
+//! tells the engine what peers have ([`Swarm::holders`]) and what became of each download ([`SwarmNotice`]).
+//!
+//! Order of calls: [`Swarm::link_up`] once a data channel is open; [`Swarm::control`] and [`Swarm::data`] for its
+//! messages; [`Swarm::link_down`] when it ended by itself. [`Swarm::tick`] at [`Swarm::next_deadline`], and at the end
+//! of each step: it costs nothing when nothing is due. After each call the engine takes the notices. A download is
+//! over after its first [`SwarmNotice::TransferDone`], [`SwarmNotice::TransferRefused`] or
+//! [`SwarmNotice::TransferFailed`], or after [`Swarm::cancel`].
+//!
+//! All bounds come from [`LimitsConfig`].
+
+mod admission;
+mod announce;
+mod api;
+mod buckets;
+mod downloads;
+mod handshake;
+mod have_map;
+mod inbound;
+mod links;
+mod outbox;
+mod peer;
+mod pulse;
+mod rate;
+mod serve;
+mod transfers;
+mod trust;
+mod upload;
+mod views;
+
+use std::time::Duration;
+
+use rand_chacha::ChaCha8Rng;
+
+use crate::config::{Config, LimitsConfig};
+use crate::id::{LinkId, PeerId, SegmentKey, SwarmId};
+use crate::time::{Deadline, Time, Wake};
+use crate::wire::{HaveState, Interest};
+
+use admission::Admission;
+use announce::Announcer;
+use peer::{Peer, Phase};
+use pulse::{Beat, PingKind};
+
+pub use api::{DataArrival, PeerView, SegmentStore, StoredSegment, SwarmNotice, SwarmOut, TransferView};
+pub use have_map::HaveMap;
+
+use api::Close;
+
+/// The peer set of one viewer.
+#[derive(Clone, Debug)]
+pub struct Swarm {
+    limits: LimitsConfig,
+    consume_only: bool,
+    /// Whether requests are served at the moment.
+    sharing: bool,
+    message_bytes: u32,
+    longest_download: Duration,
+    swarm: SwarmId,
+    own: PeerId,
+    /// The latest time that was told.
+    clock: Time,
+    /// Nothing is due before; `None` when nothing will be.
+    wake: Option<Time>,
+    /// In the order of their ids.
+    links: Vec<Peer>,
+    admission: Admission,
+    announcer: Announcer,
+    slots_used: usize,
+    /// The link that was given a slot last.
+    served: LinkId,
+    uploaded_bytes: u64,
+}
+
+impl Swarm {
+    /// An empty peer set of the viewer `own`.
+    pub fn new(config: &Config, swarm: SwarmId, own: PeerId) -> Swarm {
+        let limits = config.limits.clone();
+        Swarm {
+            consume_only: config.loader.consume_only,
+            sharing: true,
+            message_bytes: config.loader.web_rtc_max_message_size.min(limits.max_data_message_bytes),
+            longest_download: Duration::from_millis(config.loader.p2p_segment_download_timeout),
+            swarm,
+            own,
+            clock: Time::ZERO,
+            wake: None,
+            links: Vec::new(),
+            admission: Admission::new(),
+            announcer: Announcer::new(limits.have_window),
+            slots_used: 0,
+            served: LinkId(0),
+            uploaded_bytes: 0,
+            limits,
+        }
+    }
+
+    /// What we have of a segment changed. Peers are told within a tenth of a second, at once after a quiet time;
+    /// fetching is repeated until something else is set.
+    pub fn set_state(&mut self, now: Time, key: SegmentKey, state: HaveState) {
+        self.see(now);
+        // A viewer that serves nobody has nothing to announce.
+        if !self.consume_only {
+            self.announcer.set_state(key, state, now);
+            self.plan_announcements();
+        }
+    }
+
+    /// The player moved. Peers are told within a quarter of a second.
+    pub fn set_interest(&mut self, now: Time, interest: Interest) {
+        self.see(now);
+        self.announcer.set_interest(interest);
+        self.plan_announcements();
+    }
+
+    /// Does what has become due.
+    pub fn tick(
+        &mut self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        self.see(now);
+        if self.wake.is_none_or(|wake| wake > now) {
+            return;
+        }
+        self.tick_links(now, out);
+        let frames = self.announcer.due(now);
+        self.broadcast(&frames, out);
+        let ready = self.ready_count();
+        self.admission.tick(now, rng, &self.limits, ready);
+        self.serve_all(now, store, out);
+        let links = self.links.iter().map(|peer| peer.next_deadline(self.longest_download, &self.limits));
+        let others = [self.announcer.next_deadline(), self.admission.next_deadline()];
+        self.wake = links.chain(others.into_iter().flatten()).min();
+    }
+
+    /// When [`Swarm::tick`] is due; it may find nothing to do then.
+    pub fn next_deadline(&self) -> Option<Deadline> {
+        self.wake.map(|at| Deadline::new(at, Wake::Peer))
+    }
+
+    fn tick_links(&mut self, now: Time, out: &mut SwarmOut<'_>) {
+        let mut closes = Vec::new();
+        for peer in &mut self.links {
+            match peer.phase {
+                Phase::Greeting { until } if until <= now => {
+                    let waited = self.limits.hello_timeout_ms;
+                    closes.push((peer.link, Close::timeout(format!("no hello within {waited} ms"))));
+                    continue;
+                }
+                Phase::Twin { rival, until, doubt: true } if until <= now => {
+                    closes.push((rival, Close::timeout("silent, and the peer made another link")));
+                }
+                Phase::Twin { until, doubt: false, .. } if until <= now => {
+                    closes.push((peer.link, Close::duplicate()));
+                }
+                Phase::Greeting { .. } => continue,
+                Phase::Twin { .. } | Phase::Ready => {}
+            }
+            match peer.pulse.tick(now) {
+                Some(Beat::Ping(nonce)) => out.frame(peer.link, &crate::wire::Frame::Ping { nonce }),
+                Some(Beat::Dead) => {
+                    let missed = self.limits.missed_pings_before_close;
+                    closes.push((peer.link, Close::timeout(format!("{missed} pings were not answered"))));
+                    continue;
+                }
+                None => {}
+            }
+            if peer.have.expire(now) && peer.is_ready() {
+                out.notice(SwarmNotice::HaveChanged { link: peer.link });
+            }
+            for transfer in peer.down.overdue(now, self.longest_download, &self.limits) {
+                peer.give_up(now, transfer, &self.limits, out);
+                out.notice(SwarmNotice::TransferFailed { link: peer.link, transfer });
+            }
+            for upload in peer.outbox.take_overdue(now, &self.limits) {
+                let reason = crate::wire::RefuseReason::Busy;
+                out.frame(peer.link, &crate::wire::Frame::Refuse { transfer: upload.transfer, reason });
+            }
+            if peer.outbox.len() == 0 && std::mem::take(&mut peer.outbox.slot) {
+                self.slots_used -= 1;
+            }
+            peer.probe(now, out);
+        }
+        for (link, close) in closes {
+            self.close(now, link, close, out);
+        }
+    }
+
+    /// Takes note of the time.
+    fn see(&mut self, now: Time) {
+        self.clock = self.clock.max(now);
+    }
+
+    fn wake_at(&mut self, at: Time) {
+        self.wake = Some(self.wake.map_or(at, |wake| wake.min(at)));
+    }
+
+    fn plan_announcements(&mut self) {
+        if let Some(at) = self.announcer.next_deadline() {
+            self.wake_at(at);
+        }
+    }
+
+    fn plan_link(&mut self, link: LinkId) {
+        if let Some(peer) = self.peer(link) {
+            let at = peer.next_deadline(self.longest_download, &self.limits);
+            self.wake_at(at);
+        }
+    }
+
+    fn place(&self, link: LinkId) -> Option<usize> {
+        self.links.binary_search_by_key(&link, |peer| peer.link).ok()
+    }
+
+    fn peer(&self, link: LinkId) -> Option<&Peer> {
+        self.links.get(self.place(link)?)
+    }
+
+    fn peer_mut(&mut self, link: LinkId) -> Option<&mut Peer> {
+        let place = self.place(link)?;
+        self.links.get_mut(place)
+    }
+
+    /// Sends the same bytes to every peer that has said hello.
+    fn broadcast(&self, frames: &[Vec<u8>], out: &mut SwarmOut<'_>) {
+        if frames.is_empty() {
+            return;
+        }
+        for peer in self.links.iter().filter(|peer| peer.has_greeted()) {
+            for frame in frames {
+                out.bytes(peer.link, frame.clone());
+            }
+        }
+    }
+}
+
+impl Peer {
+    /// Asks whether the send buffer drained, if that is due.
+    fn probe(&mut self, now: Time, out: &mut SwarmOut<'_>) {
+        if self.outbox.probe(now) {
+            let nonce = self.pulse.ask(now, PingKind::Drained);
+            out.frame(self.link, &crate::wire::Frame::Ping { nonce });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,166 @@
+//! What we have, told to all peers: changes are gathered for a moment, encoded once and sent on every link.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use crate::id::{SegmentKey, TrackId};
+use crate::time::Time;
+use crate::wire::{Frame, HaveEntry, HaveState, Interest, MAX_HAVE_ENTRIES, encode};
+
+use super::have_map::HaveMap;
+
+/// Between two announcements. Peers take ten a second.
+const INTERVAL: Duration = Duration::from_millis(100);
+/// Between two tellings of where the player is.
+const INTEREST_INTERVAL: Duration = Duration::from_millis(250);
+/// How long a peer believes that we are fetching something unless it is told again.
+pub(super) const MARK_LIFETIME: Duration = Duration::from_secs(10);
+/// How often it is told again.
+const MARK_REPEAT: Duration = Duration::from_secs(4);
+/// With more changes than this in one run of segments, the whole bitmap is shorter.
+const MAX_CHANGES: usize = 2 * MAX_HAVE_ENTRIES;
+
+/// Our own availability and interest, and what of it the peers were told.
+#[derive(Clone, Debug)]
+pub(super) struct Announcer {
+    /// What every peer has been told.
+    told: HaveMap,
+    /// What we are fetching, and when that must be repeated.
+    marks: BTreeMap<SegmentKey, (HaveState, Time)>,
+    /// Changes since then.
+    pending: BTreeMap<SegmentKey, HaveState>,
+    announced_at: Option<Time>,
+    interest: Option<Interest>,
+    interest_pending: bool,
+    interest_at: Option<Time>,
+}
+
+impl Announcer {
+    pub(super) fn new(window_segments: u32) -> Announcer {
+        Announcer {
+            told: HaveMap::new(window_segments),
+            marks: BTreeMap::new(),
+            pending: BTreeMap::new(),
+            announced_at: None,
+            interest: None,
+            interest_pending: false,
+            interest_at: None,
+        }
+    }
+
+    pub(super) fn set_state(&mut self, key: SegmentKey, state: HaveState, now: Time) {
+        let told = self.marks.get(&key).map_or_else(|| self.told.state(key, now), |(state, _)| *state);
+        if told == state {
+            self.pending.remove(&key);
+        } else {
+            self.pending.insert(key, state);
+        }
+    }
+
+    pub(super) fn set_interest(&mut self, interest: Interest) {
+        if self.interest != Some(interest) {
+            self.interest = Some(interest);
+            self.interest_pending = true;
+        }
+    }
+
+    /// What must go out now, encoded, for every link.
+    pub(super) fn due(&mut self, now: Time) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        if self.interest_due().is_some_and(|at| at <= now) {
+            self.interest_pending = false;
+            self.interest_at = Some(now);
+            frames.extend(self.interest.map(|interest| encode(&Frame::Interest(interest))));
+        }
+        for (key, (state, repeat_at)) in &self.marks {
+            if *repeat_at <= now {
+                self.pending.entry(*key).or_insert(*state);
+            }
+        }
+        if self.changes_due().is_some_and(|at| at <= now) {
+            self.take_changes(now, &mut frames);
+        }
+        frames
+    }
+
+    /// All changes, at once: before something is said that would look like a lie without them.
+    pub(super) fn flush(&mut self, now: Time) -> Vec<Vec<u8>> {
+        let mut frames = Vec::new();
+        if !self.pending.is_empty() {
+            self.take_changes(now, &mut frames);
+        }
+        frames
+    }
+
+    fn take_changes(&mut self, now: Time, frames: &mut Vec<Vec<u8>>) {
+        self.announced_at = Some(now);
+        let pending = std::mem::take(&mut self.pending);
+        let mut entries = Vec::with_capacity(pending.len());
+        for (key, state) in pending {
+            match state {
+                HaveState::FetchingHttp | HaveState::FetchingP2p => {
+                    self.marks.insert(key, (state, now + MARK_REPEAT));
+                    self.told.apply(HaveEntry { key, state: HaveState::Gone }, now);
+                }
+                HaveState::Loaded | HaveState::Gone => {
+                    self.marks.remove(&key);
+                    self.told.apply(HaveEntry { key, state }, now);
+                }
+            }
+            entries.push(HaveEntry { key, state });
+        }
+        let run = |entry: &HaveEntry| (entry.key.track, entry.key.discontinuity);
+        let mut small: Vec<HaveEntry> = Vec::new();
+        for changes in entries.chunk_by(|a, b| run(a) == run(b)) {
+            match changes.first() {
+                Some(first) if changes.len() > MAX_CHANGES => {
+                    let (track, discontinuity) = run(first);
+                    frames.push(encode(&self.told.snapshot(track, discontinuity)));
+                    // The snapshot wipes the marks of its run.
+                    small.extend(self.mark_entries(Some((track, discontinuity))));
+                }
+                _ => small.extend(changes),
+            }
+        }
+        frames.extend(deltas(&small));
+    }
+
+    fn mark_entries(&self, run: Option<(TrackId, u32)>) -> impl Iterator<Item = HaveEntry> + '_ {
+        let wanted = move |key: &SegmentKey| run.is_none_or(|run| run == (key.track, key.discontinuity));
+        self.marks
+            .iter()
+            .filter(move |(key, _)| wanted(key))
+            .map(|(key, (state, _))| HaveEntry { key: *key, state: *state })
+    }
+
+    /// What a new peer is told: everything that the others know.
+    pub(super) fn snapshot(&self) -> Vec<Vec<u8>> {
+        let marks: Vec<HaveEntry> = self.mark_entries(None).collect();
+        let interest = self.interest.filter(|_| self.interest_at.is_some());
+        let haves = self.told.snapshots().map(|frame| encode(&frame));
+        haves
+            .chain(deltas(&marks))
+            .chain(interest.map(|interest| encode(&Frame::Interest(interest))))
+            .collect()
+    }
+
+    fn changes_due(&self) -> Option<Time> {
+        let gathered = (!self.pending.is_empty())
+            .then(|| self.announced_at.map_or(Time::ZERO, |announced| announced + INTERVAL));
+        let repeat = self.marks.values().map(|(_, repeat_at)| *repeat_at).min();
+        [gathered, repeat].into_iter().flatten().min()
+    }
+
+    fn interest_due(&self) -> Option<Time> {
+        self.interest_pending.then(|| self.interest_at.map_or(Time::ZERO, |told| told + INTEREST_INTERVAL))
+    }
+
+    /// When [`Announcer::due`] will have something to say.
+    pub(super) fn next_deadline(&self) -> Option<Time> {
+        [self.changes_due(), self.interest_due()].into_iter().flatten().min()
+    }
+}
+
+fn deltas(entries: &[HaveEntry]) -> impl Iterator<Item = Vec<u8>> + '_ {
+    entries.chunks(MAX_HAVE_ENTRIES).map(|chunk| encode(&Frame::HaveDelta { entries: chunk.to_vec() }))
+}

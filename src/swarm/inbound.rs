@@ -1,0 +1,167 @@
+//! Control frames as they arrive.
+
+use crate::engine::CloseReason;
+use crate::id::LinkId;
+use crate::time::Time;
+use crate::wire::{Frame, GoodbyeReason, HaveEntry, WireError, decode};
+
+use super::Swarm;
+use super::announce::MARK_LIFETIME;
+use super::api::{Close, SegmentStore, SwarmNotice, SwarmOut};
+use super::handshake::{DOUBT, Hello};
+use super::pulse::PingKind;
+use super::serve::Request;
+
+impl Swarm {
+    /// A message came that is not a data frame. One that breaks the protocol closes the link.
+    pub fn control(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        frame: &[u8],
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        self.see(now);
+        let Some(peer) = self.peer_mut(link) else { return };
+        let doubtful = peer.pulse.silence(now) >= DOUBT;
+        let heard = match decode(frame, self.limits.max_control_message_bytes) {
+            Ok(frame) => self.frame(now, link, frame, store, out),
+            Err(error @ WireError::Version { .. }) => Err(Close::incompatible(error.to_string())),
+            Err(error) => Err(Close::violation(error.to_string())),
+        };
+        match heard {
+            Ok(()) => {
+                self.heard(now, link, doubtful, out);
+                self.plan_link(link);
+            }
+            Err(close) => self.close(now, link, close, out),
+        }
+    }
+
+    /// Something came from a peer: it is alive.
+    pub(super) fn heard(&mut self, now: Time, link: LinkId, doubtful: bool, out: &mut SwarmOut<'_>) {
+        if let Some(peer) = self.peer_mut(link) {
+            peer.pulse.heard(now);
+        }
+        if doubtful {
+            self.proved_alive(now, link, out);
+        }
+    }
+
+    fn frame(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        frame: Frame,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) -> Result<(), Close> {
+        let Some(peer) = self.peer(link) else { return Ok(()) };
+        match frame {
+            Frame::Hello { .. } if peer.has_greeted() => Err(Close::violation("a second hello")),
+            Frame::Hello { capabilities, swarm, peer, max_message_bytes, .. } => {
+                self.hello(now, link, &Hello { capabilities, swarm, peer, max_message_bytes }, out)
+            }
+            Frame::Goodbye { reason } => Err(Close::silent(farewell(reason))),
+            _ if !peer.has_greeted() => Err(Close::violation("the first frame is not a hello")),
+            Frame::Have { track, discontinuity, first_sequence, loaded } => {
+                self.announcement(now, link, out, |have, _| {
+                    have.replace(track, discontinuity, first_sequence, &loaded);
+                    true
+                })
+            }
+            Frame::HaveDelta { entries } => self.announcement(now, link, out, |have, until| {
+                let apply = |changed, entry: HaveEntry| have.apply(entry, until) | changed;
+                entries.into_iter().fold(false, apply)
+            }),
+            Frame::Request { transfer, key, resource_offset, at, len } => {
+                let request = Request { transfer, key, resource_offset, at, len };
+                self.requested(now, link, &request, store, out)
+            }
+            Frame::Cancel { transfer } => self.cancelled(now, link, transfer, store, out),
+            Frame::Accept { transfer, total_bytes } => self.accepted(now, link, transfer, total_bytes, out),
+            Frame::Refuse { transfer, reason } => self.refused(now, link, transfer, reason, out),
+            Frame::Interest(interest) => {
+                if self.chatter(now, link)?
+                    && self.peer_mut(link).is_some_and(|peer| {
+                        let moved = peer.interest != Some(interest);
+                        peer.interest = Some(interest);
+                        moved && peer.is_ready()
+                    })
+                {
+                    out.notice(SwarmNotice::InterestChanged { link });
+                }
+                Ok(())
+            }
+            Frame::Ping { nonce } => {
+                if self.chatter(now, link)? {
+                    out.frame(link, &Frame::Pong { nonce });
+                }
+                Ok(())
+            }
+            Frame::Pong { nonce } => self.pong(now, link, nonce, store, out),
+            Frame::Extension { .. } => self.chatter(now, link).map(drop),
+        }
+    }
+
+    /// Takes a small frame into account. Tells whether to heed it.
+    pub(super) fn chatter(&mut self, now: Time, link: LinkId) -> Result<bool, Close> {
+        let Some(peer) = self.peer_mut(link) else { return Ok(false) };
+        if peer.chatter.take(now) {
+            return Ok(true);
+        }
+        peer.ignore(now, "small frames").map(|()| false)
+    }
+
+    fn announcement(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        out: &mut SwarmOut<'_>,
+        apply: impl FnOnce(&mut super::HaveMap, Time) -> bool,
+    ) -> Result<(), Close> {
+        let Some(peer) = self.peer_mut(link) else { return Ok(()) };
+        if !peer.announcements.take(now) {
+            return peer.ignore(now, "announcements");
+        }
+        if apply(&mut peer.have, now + MARK_LIFETIME) && peer.is_ready() {
+            out.notice(SwarmNotice::HaveChanged { link });
+        }
+        Ok(())
+    }
+
+    fn pong(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        nonce: u32,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) -> Result<(), Close> {
+        let Some(peer) = self.peer_mut(link) else { return Ok(()) };
+        match peer.pulse.answered(now, nonce) {
+            Some(PingKind::Alive) => Ok(()),
+            Some(PingKind::Drained) => {
+                peer.outbox.probe_answered();
+                self.go_on(now, link, store, out);
+                Ok(())
+            }
+            None => self.chatter(now, link).map(drop),
+        }
+    }
+}
+
+fn farewell(reason: GoodbyeReason) -> CloseReason {
+    match reason {
+        GoodbyeReason::Leaving => CloseReason::Left,
+        GoodbyeReason::Duplicate => CloseReason::Duplicate,
+        GoodbyeReason::Replaced => CloseReason::Replaced,
+        GoodbyeReason::Violation => {
+            CloseReason::Violation("the peer says that we broke the protocol".to_owned())
+        }
+        GoodbyeReason::Incompatible => {
+            CloseReason::Incompatible("the peer says that we do not fit".to_owned())
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! What one peer is being sent, and how full its send buffer is.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::config::LimitsConfig;
+use crate::id::{LinkId, SegmentKey, TransferId};
+use crate::time::Time;
+use crate::wire::{DATA_HEAD_LEN, Frame, RefuseReason};
+
+use super::api::{SegmentStore, SwarmOut};
+use super::rate::RateMeter;
+use super::upload::Upload;
+
+/// A send buffer holds about this much time of the link's rate: what lies in it delays everything behind it, our
+/// own requests too.
+const BUFFER_TIME_MS: u64 = 500;
+/// Between two pings that ask whether the buffer has drained.
+const PROBE_INTERVAL: Duration = Duration::from_millis(150);
+
+/// Why sending on a link stopped for now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stop {
+    /// Nothing is there to send.
+    Idle,
+    /// The send buffer is full.
+    Full,
+    /// One upload is finished.
+    Finished { key: SegmentKey, bytes: u64 },
+}
+
+/// How much lies in a link's send buffer, as far as can be known: bytes are added as they are sent, and set right
+/// when the shell tells that the buffer drained, or a pong that all before its ping arrived. The shell alone is not
+/// enough: a buffer that was never above the low-water mark does not fall below it.
+#[derive(Clone, Debug, Default)]
+struct Buffer {
+    bytes: u64,
+    sent_at: Time,
+    /// Since when nothing may be sent.
+    full_since: Option<Time>,
+    /// Bytes sent since the ping that is on its way.
+    since_probe: Option<u64>,
+    probed_at: Option<Time>,
+}
+
+/// All uploads to one peer.
+#[derive(Clone, Debug)]
+pub(super) struct Outbox {
+    /// In the order of the requests.
+    queue: VecDeque<Upload>,
+    buffer: Buffer,
+    /// Largest payload of one data message.
+    payload_bytes: u32,
+    /// Whether it holds one of the upload slots.
+    pub(super) slot: bool,
+    /// The number of the peer's last request.
+    pub(super) last_request: Option<TransferId>,
+    sent_bytes: u64,
+    meter: RateMeter,
+}
+
+impl Outbox {
+    pub(super) fn new(payload_bytes: u32) -> Outbox {
+        Outbox {
+            queue: VecDeque::new(),
+            buffer: Buffer::default(),
+            payload_bytes,
+            slot: false,
+            last_request: None,
+            sent_bytes: 0,
+            meter: RateMeter::default(),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.queue.len()
+    }
+
+    pub(super) fn push(&mut self, upload: Upload) {
+        self.queue.push_back(upload);
+    }
+
+    /// Segment bytes sent so far.
+    pub(super) fn sent_bytes(&self) -> u64 {
+        self.sent_bytes
+    }
+
+    pub(super) fn holds_key(&self, key: SegmentKey) -> bool {
+        self.queue.iter().any(|upload| upload.key == key)
+    }
+
+    pub(super) fn remove(&mut self, transfer: TransferId) -> Option<Upload> {
+        let place = self.queue.iter().position(|upload| upload.transfer == transfer)?;
+        self.queue.remove(place)
+    }
+
+    /// Uploads that wait for a slot although their bytes are there.
+    pub(super) fn waiting(&self) -> usize {
+        if self.slot { 0 } else { self.queue.iter().filter(|upload| upload.is_ready()).count() }
+    }
+
+    /// Whether a slot would be of use now.
+    pub(super) fn wants_slot(&self, limits: &LimitsConfig) -> bool {
+        !self.slot && !self.is_full(limits) && self.queue.iter().any(Upload::is_ready)
+    }
+
+    fn high_water(&self, limits: &LimitsConfig) -> u64 {
+        let Some(rate) = self.meter.bytes_per_second() else { return limits.send_buffer_high_bytes / 2 };
+        // Above the low-water mark, or the shell would never tell that the buffer drained.
+        let least = limits.send_buffer_low_bytes.saturating_add(self.payload_bytes.into());
+        (rate.saturating_mul(BUFFER_TIME_MS) / 1000).max(least).min(limits.send_buffer_high_bytes)
+    }
+
+    fn is_full(&self, limits: &LimitsConfig) -> bool {
+        self.buffer.bytes >= self.high_water(limits)
+    }
+
+    /// Bytes of a segment came: looks at the uploads that wait for them. Tells whether one can go on.
+    pub(super) fn grew(&mut self, now: Time, key: SegmentKey, store: &dyn SegmentStore) -> bool {
+        let mut ready = false;
+        for upload in self.queue.iter_mut().filter(|upload| upload.key == key && upload.is_starved()) {
+            upload.refresh(now, store);
+            ready |= upload.is_ready();
+        }
+        ready
+    }
+
+    /// Sends what is there, in the order of the requests, until one upload is finished or the send buffer is full.
+    /// An upload that waits for its bytes does not hold up those behind it.
+    pub(super) fn send(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        store: &dyn SegmentStore,
+        limits: &LimitsConfig,
+        out: &mut SwarmOut<'_>,
+    ) -> Stop {
+        let high = self.high_water(limits);
+        let rate = self.meter.bytes_per_second();
+        let mut place = 0;
+        while let Some(upload) = self.queue.get_mut(place) {
+            if !upload.is_ready() {
+                upload.refresh(now, store);
+            }
+            if !upload.is_ready() {
+                place += 1;
+                continue;
+            }
+            if upload.is_outside() {
+                let refuse = Frame::Refuse { transfer: upload.transfer, reason: RefuseReason::Absent };
+                out.frame(link, &refuse);
+                self.queue.remove(place);
+                continue;
+            }
+            if self.buffer.bytes >= high {
+                self.buffer.full_since.get_or_insert(now);
+                return Stop::Full;
+            }
+            upload.begin(now, rate, limits);
+            let payload = u64::from(upload.send(link, self.payload_bytes, out));
+            self.sent_bytes += payload;
+            let bytes = payload + DATA_HEAD_LEN as u64;
+            self.buffer.bytes += bytes;
+            self.buffer.sent_at = now;
+            if let Some(since_probe) = &mut self.buffer.since_probe {
+                *since_probe += bytes;
+            }
+            if upload.is_done() {
+                let (key, bytes) = (upload.key, upload.sent);
+                self.queue.remove(place);
+                return Stop::Finished { key, bytes };
+            }
+        }
+        Stop::Idle
+    }
+
+    /// Whether a ping should ask if the buffer drained; if so it must be sent.
+    pub(super) fn probe(&mut self, now: Time) -> bool {
+        let due = self.probe_at().is_some_and(|at| at <= now);
+        if due {
+            self.buffer.since_probe = Some(0);
+            self.buffer.probed_at = Some(now);
+        }
+        due
+    }
+
+    fn probe_at(&self) -> Option<Time> {
+        let full = self.buffer.full_since.filter(|_| self.buffer.since_probe.is_none())?;
+        Some(self.buffer.probed_at.map_or(full, |at| full.max(at + PROBE_INTERVAL)))
+    }
+
+    /// A pong came: everything before its ping has arrived.
+    pub(super) fn probe_answered(&mut self) {
+        if let Some(since_probe) = self.buffer.since_probe.take() {
+            self.buffer.bytes = self.buffer.bytes.min(since_probe);
+            self.buffer.full_since = None;
+        }
+    }
+
+    /// The shell told that the buffer fell below the low-water mark.
+    pub(super) fn drained(&mut self, now: Time, limits: &LimitsConfig) {
+        let drained = self.buffer.bytes.saturating_sub(limits.send_buffer_low_bytes);
+        if self.buffer.full_since.take().is_some() {
+            self.meter.sample(drained, now.since(self.buffer.sent_at));
+        }
+        self.buffer.bytes = self.buffer.bytes.min(limits.send_buffer_low_bytes);
+        if let Some(since_probe) = &mut self.buffer.since_probe {
+            *since_probe = (*since_probe).min(self.buffer.bytes);
+        }
+    }
+
+    /// Whether nothing drained for so long that the uploads are given up.
+    pub(super) fn is_stalled(&self, now: Time, limits: &LimitsConfig) -> bool {
+        self.stalls_at(limits).is_some_and(|at| at <= now)
+    }
+
+    fn stalls_at(&self, limits: &LimitsConfig) -> Option<Time> {
+        self.buffer.full_since.map(|since| since + Duration::from_millis(limits.send_stall_ms))
+    }
+
+    /// Uploads whose time is over: all of a stalled link, else those that passed their own limit.
+    pub(super) fn take_overdue(&mut self, now: Time, limits: &LimitsConfig) -> Vec<Upload> {
+        let stalled = self.is_stalled(now, limits);
+        let mut overdue = Vec::new();
+        let mut place = 0;
+        while let Some(upload) = self.queue.get(place) {
+            if stalled || upload.deadline().is_some_and(|at| at <= now) {
+                overdue.extend(self.queue.remove(place));
+            } else {
+                place += 1;
+            }
+        }
+        overdue
+    }
+
+    /// All uploads of one segment, taken out.
+    pub(super) fn take_key(&mut self, key: SegmentKey) -> Vec<Upload> {
+        let mut taken = Vec::new();
+        while let Some(place) = self.queue.iter().position(|upload| upload.key == key) {
+            taken.extend(self.queue.remove(place));
+        }
+        taken
+    }
+
+    /// All uploads, taken out.
+    pub(super) fn take_all(&mut self) -> VecDeque<Upload> {
+        std::mem::take(&mut self.queue)
+    }
+
+    /// When something is due here.
+    pub(super) fn next_deadline(&self, limits: &LimitsConfig) -> Option<Time> {
+        let stall = self.stalls_at(limits).filter(|_| !self.queue.is_empty());
+        let probe = self.probe_at().filter(|_| !self.queue.is_empty());
+        self.queue.iter().filter_map(Upload::deadline).chain(stall).chain(probe).min()
+    }
+}

@@ -1,0 +1,135 @@
+//! How fast bytes flow on a link, and how much they were lately.
+
+use std::time::Duration;
+
+use crate::time::Time;
+
+const SAMPLE: Duration = Duration::from_secs(1);
+const SHORTEST_SAMPLE_US: u64 = 1000;
+
+/// Bytes a second while something is under way: an exponentially weighted mean (weight 3/10) over windows of one
+/// second, or shorter ones when the work ends before.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RateMeter {
+    estimate: Option<u64>,
+    since: Option<Time>,
+    bytes: u64,
+}
+
+impl RateMeter {
+    /// Work begins; harmless when it is under way.
+    pub(super) fn start(&mut self, now: Time) {
+        self.since.get_or_insert(now);
+    }
+
+    /// Bytes flowed.
+    pub(super) fn add(&mut self, now: Time, bytes: u64) {
+        let since = *self.since.get_or_insert(now);
+        self.bytes += bytes;
+        if now.since(since) >= SAMPLE {
+            self.fold(now, since);
+            self.since = Some(now);
+        }
+    }
+
+    /// Work ends. A window in which nothing flowed says nothing.
+    pub(super) fn stop(&mut self, now: Time) {
+        if let Some(since) = self.since.take() {
+            self.fold(now, since);
+        }
+    }
+
+    /// Takes in one finished window.
+    pub(super) fn sample(&mut self, bytes: u64, span: Duration) {
+        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(SHORTEST_SAMPLE_US);
+        let rate = bytes.saturating_mul(1_000_000) / micros;
+        self.estimate = Some(match self.estimate {
+            None => rate,
+            Some(old) => (old.saturating_mul(7).saturating_add(rate.saturating_mul(3))) / 10,
+        });
+    }
+
+    fn fold(&mut self, now: Time, since: Time) {
+        let bytes = std::mem::take(&mut self.bytes);
+        if bytes > 0 {
+            self.sample(bytes, now.since(since));
+        }
+    }
+
+    /// Bytes a second; `None` before the first sample.
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
+        self.estimate
+    }
+}
+
+const HALF_LIFE_US: u64 = 60_000_000;
+
+/// Bytes that count half as much with each minute that passes: what a peer was good for lately.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Recent {
+    bytes: u64,
+    at: Time,
+}
+
+impl Recent {
+    pub(super) fn add(&mut self, now: Time, bytes: u64) {
+        let halvings = now.since(self.at).as_micros() as u64 / HALF_LIFE_US;
+        if halvings > 0 {
+            self.bytes = self.bytes.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0);
+            self.at = now;
+        }
+        self.bytes = self.bytes.saturating_add(bytes);
+    }
+
+    pub(super) fn bytes(mut self, now: Time) -> u64 {
+        self.add(now, 0);
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn measures_bytes_over_busy_time_only() {
+        let mut meter = RateMeter::default();
+        meter.start(Time::ZERO);
+        meter.add(Time::from_millis(250), 100_000);
+        meter.stop(Time::from_millis(500));
+        assert_eq!(meter.bytes_per_second(), Some(200_000));
+        // A minute of idleness, then the same pace again.
+        meter.start(Time::from_millis(60_000));
+        meter.add(Time::from_millis(61_000), 200_000);
+        assert_eq!(meter.bytes_per_second(), Some(200_000));
+    }
+
+    #[test]
+    fn moves_towards_a_new_rate() {
+        let mut meter = RateMeter::default();
+        meter.sample(1000, Duration::from_secs(1));
+        meter.sample(2000, Duration::from_secs(1));
+        assert_eq!(meter.bytes_per_second(), Some(1300));
+    }
+
+    #[test]
+    fn an_instant_is_not_infinitely_fast_and_nothing_is_not_slow() {
+        let mut meter = RateMeter::default();
+        meter.start(Time::ZERO);
+        meter.stop(Time::from_millis(900));
+        assert_eq!(meter.bytes_per_second(), None);
+        meter.add(Time::from_millis(1000), 5000);
+        meter.stop(Time::from_millis(1000));
+        assert_eq!(meter.bytes_per_second(), Some(5_000_000));
+    }
+
+    #[test]
+    fn recent_bytes_halve_each_minute() {
+        let mut recent = Recent::default();
+        recent.add(Time::ZERO, 1024);
+        assert_eq!(recent.bytes(Time::from_millis(59_999)), 1024);
+        assert_eq!(recent.bytes(Time::from_millis(60_000)), 512);
+        assert_eq!(recent.bytes(Time::from_millis(600_000)), 1);
+        assert_eq!(recent.bytes(Time::from_millis(600_000_000)), 0);
+    }
+}

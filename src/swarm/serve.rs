@@ -1,0 +1,277 @@
+//! Uploads: what peers ask for, and whose turn it is.
+
+use crate::engine::Event;
+use crate::id::{LinkId, SegmentKey, TransferId};
+use crate::time::Time;
+use crate::wire::{Frame, RefuseReason};
+
+use super::Swarm;
+use super::api::{Close, SegmentStore, SwarmOut};
+use super::outbox::Stop;
+use super::upload::Upload;
+
+/// Links that may wait for each upload slot. More would wait longer than it takes to find another source.
+const WAITING_PER_SLOT: usize = 4;
+
+/// A peer's request.
+pub(super) struct Request {
+    pub(super) transfer: TransferId,
+    pub(super) key: SegmentKey,
+    pub(super) resource_offset: u64,
+    pub(super) at: u32,
+    pub(super) len: u32,
+}
+
+impl Swarm {
+    pub(super) fn requested(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        request: &Request,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) -> Result<(), Close> {
+        let outstanding: usize = self.links.iter().map(|peer| peer.outbox.len()).sum();
+        let Some(place) = self.place(link) else { return Ok(()) };
+        let Some(peer) = self.links.get_mut(place) else { return Ok(()) };
+        let transfer = request.transfer;
+        let last = peer.outbox.last_request.replace(transfer);
+        if let Some(last) = last.filter(|last| last.0.wrapping_add(1) != transfer.0) {
+            return Err(Close::violation(format!("request {} after request {}", transfer.0, last.0)));
+        }
+        let too_fast = !peer.requests.take(now);
+        if too_fast || peer.outbox.len() >= self.limits.requests_outstanding_per_peer {
+            out.frame(link, &Frame::Refuse { transfer, reason: RefuseReason::RateLimited });
+            return peer.reject(now, &self.limits);
+        }
+        if self.consume_only || !self.sharing || self.limits.upload_slots == 0 {
+            out.frame(link, &Frame::Refuse { transfer, reason: RefuseReason::NotSharing });
+            return peer.reject(now, &self.limits);
+        }
+        let stuck = peer.outbox.is_stalled(now, &self.limits);
+        let idle = peer.outbox.len() == 0;
+        let reason = if stuck || outstanding >= self.limits.requests_outstanding || idle && self.is_crowded()
+        {
+            Err(RefuseReason::Busy)
+        } else {
+            find(request, store)
+        };
+        match reason {
+            Ok(upload) => {
+                self.queue(now, link, upload, store, out);
+                Ok(())
+            }
+            Err(reason) => {
+                if reason == RefuseReason::Absent {
+                    // First what is gone, or the refusal would look like a broken promise.
+                    let frames = self.announcer.flush(now);
+                    self.broadcast(&frames, out);
+                }
+                out.frame(link, &Frame::Refuse { transfer, reason });
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether as many links wait for a slot as may.
+    fn is_crowded(&self) -> bool {
+        let waiting = self.links.iter().filter(|peer| peer.outbox.waiting() > 0).count();
+        waiting >= self.limits.upload_slots * WAITING_PER_SLOT
+    }
+
+    fn queue(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        mut upload: Upload,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        upload.refresh(now, store);
+        if let Some(peer) = self.peer_mut(link) {
+            peer.outbox.push(upload);
+        }
+        self.go_on(now, link, store, out);
+    }
+
+    pub(super) fn cancelled(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        transfer: TransferId,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) -> Result<(), Close> {
+        let Some(place) = self.place(link) else { return Ok(()) };
+        let Some(peer) = self.links.get_mut(place) else { return Ok(()) };
+        if !peer.requests.take(now) {
+            peer.reject(now, &self.limits)?;
+        }
+        peer.outbox.remove(transfer);
+        self.go_on(now, link, store, out);
+        Ok(())
+    }
+
+    /// The send buffer of a link fell below its low-water mark.
+    pub fn link_writable(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        self.see(now);
+        let Some(place) = self.place(link) else { return };
+        if let Some(peer) = self.links.get_mut(place) {
+            peer.outbox.drained(now, &self.limits);
+        }
+        self.go_on(now, link, store, out);
+        self.plan_link(link);
+    }
+
+    /// Bytes of a segment arrived, or its length became known: uploads that wait for them go on.
+    pub fn blob_grew(
+        &mut self,
+        now: Time,
+        key: SegmentKey,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        self.see(now);
+        let mut ready = Vec::new();
+        for peer in &mut self.links {
+            if peer.outbox.grew(now, key, store) {
+                ready.push(peer.link);
+            }
+        }
+        for link in ready {
+            self.go_on(now, link, store, out);
+            self.plan_link(link);
+        }
+    }
+
+    /// A segment's bytes are gone, or may not be shared any more: uploads of it end. `aborted` tells that they never
+    /// became complete.
+    pub fn blob_gone(&mut self, now: Time, key: SegmentKey, aborted: bool, out: &mut SwarmOut<'_>) {
+        self.see(now);
+        if !self.links.iter().any(|peer| peer.outbox.holds_key(key)) {
+            return;
+        }
+        let frames = self.announcer.flush(now);
+        self.broadcast(&frames, out);
+        let reason = if aborted { RefuseReason::Aborted } else { RefuseReason::Absent };
+        for peer in &mut self.links {
+            for upload in peer.outbox.take_key(key) {
+                out.frame(peer.link, &Frame::Refuse { transfer: upload.transfer, reason });
+            }
+        }
+        self.wake_at(now);
+    }
+
+    pub(super) fn refuse_all_uploads(&mut self, out: &mut SwarmOut<'_>) {
+        for peer in &mut self.links {
+            for upload in peer.outbox.take_all() {
+                let reason = RefuseReason::NotSharing;
+                out.frame(peer.link, &Frame::Refuse { transfer: upload.transfer, reason });
+            }
+            peer.outbox.slot = false;
+        }
+        self.slots_used = 0;
+    }
+
+    /// A link's uploads may go on, and with them those who wait for its slot.
+    pub(super) fn go_on(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
+        if self.peer(link).is_some_and(|peer| peer.outbox.slot) {
+            self.serve(now, link, store, out);
+        }
+        self.fill_slots(now, store, out);
+    }
+
+    /// Goes on with all uploads.
+    pub(super) fn serve_all(&mut self, now: Time, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+        let mut place = 0;
+        while let Some(peer) = self.links.get(place) {
+            if peer.outbox.slot {
+                self.serve(now, peer.link, store, out);
+            }
+            place += 1;
+        }
+        self.fill_slots(now, store, out);
+    }
+
+    /// Gives free slots to the links that wait, in turn.
+    fn fill_slots(&mut self, now: Time, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+        while self.slots_used < self.limits.upload_slots {
+            let Some(link) = self.next_in_turn() else { return };
+            self.slots_used += 1;
+            self.served = link;
+            if let Some(peer) = self.peer_mut(link) {
+                peer.outbox.slot = true;
+            }
+            self.serve(now, link, store, out);
+            self.plan_link(link);
+        }
+    }
+
+    /// The next link after the one served last that has use for a slot.
+    fn next_in_turn(&self) -> Option<LinkId> {
+        let after = self.links.partition_point(|peer| peer.link <= self.served);
+        let (first, last) = self.links.split_at_checked(after)?;
+        let wants = |peer: &&super::peer::Peer| peer.outbox.wants_slot(&self.limits);
+        last.iter().chain(first).find(wants).map(|peer| peer.link)
+    }
+
+    /// Sends on a link that holds a slot until its buffer is full, there is nothing to send, or somebody else has
+    /// waited for the slot while one upload was served.
+    fn serve(&mut self, now: Time, link: LinkId, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+        let Some(place) = self.place(link) else { return };
+        loop {
+            let Some(peer) = self.links.get_mut(place) else { return };
+            let before = peer.outbox.sent_bytes();
+            let stop = peer.outbox.send(now, link, store, &self.limits, out);
+            let sent = peer.outbox.sent_bytes() - before;
+            peer.uploaded_bytes += sent;
+            peer.worth.add(now, sent);
+            self.uploaded_bytes += sent;
+            match stop {
+                Stop::Full => {
+                    peer.probe(now, out);
+                    return;
+                }
+                Stop::Idle => {
+                    peer.outbox.slot = false;
+                    self.slots_used -= 1;
+                    return;
+                }
+                Stop::Finished { key, bytes } => {
+                    let id = peer.id;
+                    out.event_if(id.map(|peer| Event::Uploaded { peer, key, bytes }));
+                    if self.next_in_turn().is_some() {
+                        if let Some(peer) = self.links.get_mut(place) {
+                            peer.outbox.slot = false;
+                            self.slots_used -= 1;
+                        }
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// Looks whether a request can be served, now or as the segment arrives.
+fn find(request: &Request, store: &dyn SegmentStore) -> Result<Upload, RefuseReason> {
+    let &Request { transfer, key, resource_offset, at, len } = request;
+    let stored = store.segment(key).filter(|stored| stored.shareable).ok_or(RefuseReason::Absent)?;
+    let outside = stored.total_bytes.is_some_and(|total| u64::from(at) > total);
+    if outside || stored.resource_offset != resource_offset {
+        return Err(RefuseReason::Absent);
+    }
+    Ok(Upload::new(transfer, key, stored.blob, at, len))
+}

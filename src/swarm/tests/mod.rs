@@ -1,0 +1,9 @@
+//! The peer set from outside: what it is told and what it says.
+
+mod announce;
+mod downloads;
+mod handshake;
+mod harness;
+mod limits;
+mod property;
+mod uploads;

@@ -1,0 +1,83 @@
+//! What the engine may see of the peers.
+
+use crate::engine::PeerStats;
+use crate::id::{LinkId, PeerId, SegmentKey};
+use crate::time::Time;
+use crate::wire::HaveState;
+
+use super::Swarm;
+use super::admission::Admission;
+use super::api::PeerView;
+
+impl Swarm {
+    /// The ready peers, in the order of their links.
+    pub fn peers(&self) -> impl Iterator<Item = PeerView<'_>> {
+        self.links.iter().filter_map(|peer| peer.view(self.clock))
+    }
+
+    /// One ready peer.
+    pub fn peer_view(&self, link: LinkId) -> Option<PeerView<'_>> {
+        self.peer(link)?.view(self.clock)
+    }
+
+    /// What a ready peer says of a segment. Peers that serve nobody or are ignored have nothing.
+    pub fn holder_state(&self, link: LinkId, key: SegmentKey) -> HaveState {
+        self.peer_view(link).map_or(HaveState::Gone, |view| view.state(key))
+    }
+
+    /// The ready peers that have a segment or are getting it, in the order of their links.
+    pub fn holders(&self, key: SegmentKey) -> impl Iterator<Item = (LinkId, HaveState)> {
+        self.peers()
+            .map(move |view| (view.link, view.state(key)))
+            .filter(|(_, state)| *state != HaveState::Gone)
+    }
+
+    /// How many ready peers have a segment complete.
+    pub fn availability(&self, key: SegmentKey) -> usize {
+        self.holders(key).filter(|(_, state)| *state == HaveState::Loaded).count()
+    }
+
+    /// Peers past their handshake.
+    pub fn ready_count(&self) -> usize {
+        self.links.iter().filter(|peer| peer.is_ready()).count()
+    }
+
+    /// Links that are open and not in use yet.
+    pub fn pending_count(&self) -> usize {
+        self.links.len() - self.ready_count()
+    }
+
+    /// How many more links to seek, not counting those that are being made. Two thirds of `limits.maxPeers` are
+    /// sought; the rest is for those who seek us. Now and then it is one more.
+    pub fn wanted_links(&self) -> usize {
+        let missing = Admission::target(&self.limits).saturating_sub(self.links.len());
+        missing.max(usize::from(self.admission.turnover(self.clock)))
+    }
+
+    /// Whether to make a link to a peer that the tracker told of: it is not ourselves, banned, to be left alone for a
+    /// while or here already, and there is room for it or the worst peer would make room.
+    pub fn admits(&self, now: Time, peer: PeerId) -> bool {
+        let here = self.links.iter().any(|open| open.id.or(open.expected) == Some(peer));
+        let places = self.limits.max_peers
+            + usize::from(self.admission.may_replace(now, &self.limits) && self.worst(now).is_some());
+        peer != self.own
+            && !here
+            && !self.admission.is_avoided(now, peer)
+            && self.pending_count() < self.limits.max_pending_peers
+            && self.links.len() < places
+    }
+
+    /// Each ready peer for the page, and the segment bytes sent to all peers so far, gone ones included.
+    pub fn stats(&self) -> (Vec<PeerStats>, u64) {
+        let peers = self.links.iter().filter(|peer| peer.is_ready()).filter_map(|peer| {
+            Some(PeerStats {
+                peer: peer.id?,
+                downloaded_bytes: peer.downloaded_bytes,
+                uploaded_bytes: peer.uploaded_bytes,
+                rtt_ms: peer.pulse.rtt().map(|rtt| u32::try_from(rtt.as_millis()).unwrap_or(u32::MAX)),
+                segments: peer.have.loaded_count(),
+            })
+        });
+        (peers.collect(), self.uploaded_bytes)
+    }
+}
