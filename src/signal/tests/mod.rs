@@ -1,7 +1,9 @@
 //! Sessions and negotiations against scripted trackers.
 
 mod announcing;
-#[allow(dead_code)]
+mod hostile;
+mod negotiating;
 mod rig;
+mod surviving;
 
-use rig::{Rig, Tracker};
+use rig::{Rig, Tracker, peer};
