@@ -149,6 +149,11 @@ impl Links {
             && self.peers.get(&peer) == Some(&id)
         {
             self.peers.remove(&peer);
+            // A dead link may be left of the same peer, or a new one beside it.
+            let other = self.iter().find(|(_, other)| other.peer() == Some(peer)).map(|(id, _)| id);
+            if let Some(other) = other {
+                self.peers.insert(peer, other);
+            }
         }
         Some(link)
     }

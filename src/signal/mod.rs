@@ -31,7 +31,7 @@ use crate::time::{Deadline, Time, Wake};
 
 use backoff::Bucket;
 use links::{Link, Links, Stage};
-use message::{Announce, AnnounceEvent, TrackerMessage};
+use message::{Announce, AnnounceEvent};
 use offers::Batch;
 use peers::PeerBook;
 use session::{Phase, Session};
@@ -45,6 +45,7 @@ const OFFER_EVERY: Duration = Duration::from_millis(200);
 struct Settings {
     offers_per_announce: usize,
     max_pending: usize,
+    max_links: usize,
     connect_timeout: Duration,
 }
 
@@ -54,6 +55,9 @@ struct Cx<'a> {
     rng: &'a mut ChaCha8Rng,
     out: &'a mut VecDeque<Output>,
 }
+
+/// Whether the swarm takes a peer, if it is asked.
+type Admits<'a> = Option<&'a dyn Fn(PeerId) -> bool>;
 
 /// Finds peers through trackers and negotiates links with them.
 ///
@@ -72,7 +76,6 @@ pub struct Signal {
     batches: BTreeMap<u32, Batch>,
     next_batch: u32,
     demand: usize,
-    admission: usize,
     complete: bool,
     offer_rate: Bucket,
     /// Offers in a row that the shell could not make.
@@ -102,6 +105,7 @@ impl Signal {
             settings: Settings {
                 offers_per_announce: config.loader.peer_requests_per_announce,
                 max_pending: config.limits.max_pending_peers,
+                max_links: config.limits.max_peers,
                 connect_timeout: Duration::from_millis(config.limits.connect_timeout_ms),
             },
             running: false,
@@ -112,7 +116,6 @@ impl Signal {
             batches: BTreeMap::new(),
             next_batch: 0,
             demand: config.loader.peer_requests_per_announce,
-            admission: config.limits.max_peers,
             complete: false,
             offer_rate: Bucket::new(OFFER_BURST, OFFER_EVERY),
             create_failures: 0,
@@ -214,21 +217,23 @@ impl Signal {
         text: &str,
         out: &mut VecDeque<Output>,
     ) {
-        let mut cx = self.begin(now, rng, out);
-        if let Some(index) = self.index(tracker)
-            && let Some(session) = self.sessions.get_mut(index)
-            && session.opened().is_some()
-        {
-            if !session.messages.take(now) {
-                session.complain(&mut cx, "too many messages".to_owned());
-            } else {
-                match TrackerMessage::parse(text) {
-                    Ok(message) => self.on_message(&mut cx, index, message),
-                    Err(error) => session.complain(&mut cx, error.to_string()),
-                }
-            }
-        }
-        self.settle(&mut cx);
+        self.take_text(now, rng, tracker, text, None, out);
+    }
+
+    /// The same, asking the swarm whether it takes a peer.
+    ///
+    /// A peer that `admits` refuses gets no link. One that it takes may get a second link when its open one is known to
+    /// be dead, and may be the one newcomer beyond `limits.maxPeers` that takes the place of the worst peer.
+    pub fn tracker_text_if(
+        &mut self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        tracker: TrackerId,
+        text: &str,
+        admits: &dyn Fn(PeerId) -> bool,
+        out: &mut VecDeque<Output>,
+    ) {
+        self.take_text(now, rng, tracker, text, Some(admits), out);
     }
 
     /// The shell made the offer of a link.
@@ -330,15 +335,6 @@ impl Signal {
     pub fn set_demand(&mut self, now: Time, wanted_links: usize) {
         if self.demand != wanted_links {
             self.demand = wanted_links;
-            self.look_again(now);
-        }
-    }
-
-    /// Up to how many links, open and being made, offers of others are taken. Default `limits.maxPeers`; one more lets
-    /// a newcomer take the place of the worst peer.
-    pub fn set_admission(&mut self, now: Time, max_links: usize) {
-        if self.admission != max_links {
-            self.admission = max_links;
             self.look_again(now);
         }
     }

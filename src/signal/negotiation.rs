@@ -10,7 +10,7 @@ use crate::time::Time;
 use super::links::{Link, Route, Stage};
 use super::message::{Answer, Candidates, check_sdp};
 use super::offers::bounded;
-use super::{Cx, Signal};
+use super::{Admits, Cx, Signal};
 
 /// Trackers relay candidates for this long after the answer.
 const TRICKLE_LIFE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -23,14 +23,27 @@ const FUTILE_PENDING: usize = 1;
 
 impl Signal {
     /// A peer offers a link.
-    pub(super) fn on_offer(&mut self, cx: &mut Cx<'_>, route: Route, peer: PeerId, sdp: String) {
+    pub(super) fn on_offer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        route: Route,
+        peer: PeerId,
+        sdp: String,
+        admits: Admits<'_>,
+    ) {
         let pending = self.links.count(Link::is_pending);
         let most = if self.futile >= FUTILE_FROM { FUTILE_PENDING } else { self.settings.max_pending };
         let welcome = peer != self.own
             && self.peers.allows(cx.now, peer)
-            && self.links.of_peer(peer).is_none()
-            && self.links.peers() < self.admission
-            && pending < most;
+            && pending < most
+            && match (self.links.of_peer(peer), admits) {
+                (None, None) => self.links.peers() < self.settings.max_links,
+                (None, Some(admits)) => {
+                    (self.links.peers() < self.settings.max_links || pending == 0) && admits(peer)
+                }
+                (Some((_, open)), Some(admits)) => matches!(open.stage, Stage::Up { .. }) && admits(peer),
+                (Some(_), None) => false,
+            };
         // Refusal is silence: the protocol has no word for it, and the other side's offer simply expires.
         if !welcome || !self.offer_rate.take(cx.now) {
             return;
@@ -65,7 +78,14 @@ impl Signal {
     }
 
     /// A peer answers an offer of ours.
-    pub(super) fn on_answer(&mut self, cx: &mut Cx<'_>, route: Route, peer: PeerId, sdp: String) {
+    pub(super) fn on_answer(
+        &mut self,
+        cx: &mut Cx<'_>,
+        route: Route,
+        peer: PeerId,
+        sdp: String,
+        admits: Admits<'_>,
+    ) {
         let found = self.links.by_route(route.tracker, route.session, &route.offer_id);
         let ours = found.into_iter().find_map(|link| match self.links.get(link)?.stage {
             Stage::Offered { batch, .. } => Some((link, batch)),
@@ -81,13 +101,15 @@ impl Signal {
         let other = self.links.of_peer(peer).map(|(id, other)| (id, other.stage.clone()));
         let keep = match &other {
             _ if !self.peers.allows(cx.now, peer) => false,
-            None => true,
+            None => admits.is_none_or(|admits| admits(peer)),
             // Glare: we answered an offer of theirs, they answered one of ours.
             Some((_, Stage::Answering { .. } | Stage::Connecting { ours: false, .. })) => self.own > peer,
+            Some((_, Stage::Up { .. })) => admits.is_some_and(|admits| admits(peer)),
             Some(_) => false,
         };
         if keep {
-            if let Some((other, _)) = other {
+            // An open link, even a dead one, is the swarm's to close.
+            if let Some((other, _)) = other.filter(|(_, stage)| !matches!(stage, Stage::Up { .. })) {
                 self.close_link(cx, other);
             }
             self.links.advance(cx.now, link, Stage::Connecting { route, peer, ours: true });

@@ -53,7 +53,7 @@ impl Signal {
     /// Links that are wanted and that neither a negotiation nor a fresh offer stands for.
     fn open_demand(&self, now: Time) -> usize {
         let pending = self.links.count(|link| link.is_pending());
-        let room = self.admission.saturating_sub(self.links.peers());
+        let room = self.settings.max_links.saturating_sub(self.links.peers());
         let demand = self.demand.saturating_sub(pending).min(room);
         demand.saturating_sub(self.links.count(|link| match link.stage {
             Stage::Offered { .. } => now < link.since + OFFER_FRESH,

@@ -12,7 +12,7 @@ use crate::time::Time;
 use super::links::{Route, Stage};
 use super::message::TrackerMessage;
 use super::session::Phase;
-use super::{Cx, Signal};
+use super::{Admits, Cx, Signal};
 
 /// A deadline that fires this late was slept over: clamped background timers are late by a minute at most.
 const SLEPT: Duration = Duration::from_secs(90);
@@ -48,7 +48,33 @@ impl Signal {
         }
     }
 
-    pub(super) fn on_message(&mut self, cx: &mut Cx<'_>, index: usize, message: TrackerMessage) {
+    pub(super) fn take_text(
+        &mut self,
+        now: Time,
+        rng: &mut ChaCha8Rng,
+        tracker: TrackerId,
+        text: &str,
+        admits: Admits<'_>,
+        out: &mut VecDeque<Output>,
+    ) {
+        let mut cx = self.begin(now, rng, out);
+        if let Some(index) = self.index(tracker)
+            && let Some(session) = self.sessions.get_mut(index)
+            && session.opened().is_some()
+        {
+            if !session.messages.take(now) {
+                session.complain(&mut cx, "too many messages".to_owned());
+            } else {
+                match TrackerMessage::parse(text) {
+                    Ok(message) => self.on_message(&mut cx, index, message, admits),
+                    Err(error) => session.complain(&mut cx, error.to_string()),
+                }
+            }
+        }
+        self.settle(&mut cx);
+    }
+
+    fn on_message(&mut self, cx: &mut Cx<'_>, index: usize, message: TrackerMessage, admits: Admits<'_>) {
         let Some(session) = self.sessions.get_mut(index) else { return };
         let route = |offer_id| Route { tracker: session.id, session: session.number, offer_id };
         let ours = self.swarm;
@@ -67,11 +93,11 @@ impl Signal {
             }
             TrackerMessage::Offer { swarm, peer, offer_id, sdp } if swarm == ours => {
                 let route = route(offer_id);
-                self.on_offer(cx, route, peer, sdp);
+                self.on_offer(cx, route, peer, sdp, admits);
             }
             TrackerMessage::Answer { swarm, peer, offer_id, sdp } if swarm == ours => {
                 let route = route(offer_id);
-                self.on_answer(cx, route, peer, sdp);
+                self.on_answer(cx, route, peer, sdp, admits);
             }
             TrackerMessage::Candidates { swarm, peer, offer_id, candidates } if swarm == ours => {
                 let route = route(offer_id);

@@ -156,7 +156,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(300))]
+    #![proptest_config(ProptestConfig::with_cases(64))]
 
     /// Whatever happens in whatever order: no panic, no idle spinning (the rig checks both), no message to a closed
     /// tracker, one link per peer, no link named after it was closed.

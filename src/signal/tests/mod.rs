@@ -5,5 +5,6 @@ mod hostile;
 mod negotiating;
 mod rig;
 mod surviving;
+mod trickling;
 
 use rig::{Rig, Tracker, peer};

@@ -7,7 +7,7 @@ use crate::engine::{CloseReason, Event, LinkCloseCause, Output};
 use crate::id::LinkId;
 
 /// A viewer that has just announced its first five offers to a tracker with `size` members.
-fn announced(name: &str, size: u32) -> (Rig, Vec<(String, LinkId)>) {
+pub fn announced(name: &str, size: u32) -> (Rig, Vec<(String, LinkId)>) {
     let mut rig = Rig::with(vec![Tracker::of_size(size), Tracker::of_size(size)], name, |_| {});
     rig.start();
     rig.run(500);
@@ -235,8 +235,9 @@ fn where_ice_is_impossible_there_is_no_retry_loop() {
     let (mut rig, _) = announced("mmm", 50);
     // Everybody answers, everybody offers, nothing ever connects, for half an hour.
     let mut strangers = 0;
-    for _ in 0..1800 {
-        for (id, link) in rig.offers_sent(0) {
+    for second in 0..1800 {
+        let offers = if second % 5 == 0 { rig.offers_sent(0) } else { Vec::new() };
+        for (id, link) in offers {
             if rig.signal.links.get(link).is_some_and(|l| l.is_unanswered()) {
                 rig.answer_from(0, &format!("a{strangers}"), &id);
                 strangers += 1;
@@ -322,100 +323,47 @@ fn pending_links_and_all_links_are_limited() {
     }
     rig.offer_from(0, "b", "x");
     assert_eq!(rig.accepted().len(), 5);
-    // The swarm makes room for one newcomer.
-    rig.call(|s, now, _, _| s.set_admission(now, 6));
-    rig.offer_from(0, "c", "x");
-    rig.offer_from(0, "d", "x");
+    // The swarm makes room for one newcomer at a time.
+    rig.offer_if("c", |_| false);
+    assert_eq!(rig.accepted().len(), 5);
+    rig.offer_if("c", |_| true);
+    rig.offer_if("d", |_| true);
     assert_eq!(rig.accepted().len(), 6);
+    let link = *rig.accepted().last().unwrap();
+    rig.run(100);
+    rig.up(link);
+    assert_eq!(rig.signal.peer_of(link), Some(peer("c")));
 }
 
 #[test]
-fn candidates_wait_for_the_answer_and_leave_together() {
-    let (mut rig, offers) = announced("-", 20);
-    let (id, link) = offers[0].clone();
-    let found = |n: u32| vec![format!("{{\"candidate\":\"candidate:{n}\"}}")];
-    rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, found(1), out));
-    rig.run(500);
-    assert!(rig.sent(0).iter().all(|(_, m)| m["candidates"].is_null()), "nobody to send them to yet");
-    rig.answer_from(0, "aaa", &id);
-    rig.run(50);
-    rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, found(2), out));
-    rig.run(50);
-    let sent: Vec<_> = rig.sent(0).into_iter().filter(|(_, m)| m["candidates"].is_array()).collect();
-    assert_eq!(sent.len(), 1);
-    assert_eq!(sent[0].1["candidates"], json!([found(1)[0], found(2)[0]]));
-    assert_eq!(sent[0].1["to_peer_id"], peer("aaa").to_latin1());
-    assert_eq!(sent[0].1["offer_id"], id);
-    // Theirs.
-    rig.candidates_from(0, "bbb", &id, &["not the other end"]);
-    rig.candidates_from(1, "aaa", &id, &["not the tracker"]);
-    rig.candidates_from(0, "aaa", "other", &["not the offer"]);
-    assert_eq!(rig.count(|o| matches!(o, Output::AddCandidates { .. })), 0);
-    rig.candidates_from(0, "aaa", &id, &["{}"]);
-    assert!(
-        rig.log.iter().any(|(_, output)| {
-            *output == Output::AddCandidates { link, candidates: vec!["{}".to_owned()] }
-        })
-    );
-    // At most twenty each way.
-    for _ in 0..30 {
-        rig.candidates_from(0, "aaa", &id, &["a", "b", "c"]);
-        rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, found(3), out));
-        rig.run(100);
-    }
-    let added: usize = rig
-        .log
-        .iter()
-        .map(|(_, o)| if let Output::AddCandidates { candidates, .. } = o { candidates.len() } else { 0 })
-        .sum();
-    assert_eq!(added, 20);
-    let sent: usize = rig.sent(0).iter().filter_map(|(_, m)| Some(m["candidates"].as_array()?.len())).sum();
-    assert_eq!(sent, 20);
-}
+fn the_swarm_decides_about_peers_and_about_those_whose_link_is_dead() {
+    let (mut rig, offers) = announced("mmm", 20);
+    rig.offer_if("aaa", |_| false);
+    assert!(rig.accepted().is_empty());
+    rig.answer_if("aaa", &offers[0].0, |_| false);
+    assert!(rig.connecting().is_empty());
+    assert_eq!(rig.closed(), [offers[0].1]);
 
-#[test]
-fn the_answering_side_trickles_after_its_answer() {
-    let (mut rig, _) = announced("mmm", 20);
-    rig.clear();
-    rig.offer_from(0, "aaa", "x");
-    let link = rig.accepted()[0];
-    rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, vec!["{}".to_owned()], out));
-    rig.run(300);
-    let kinds: Vec<_> = rig
-        .sent(0)
-        .iter()
-        .filter_map(|(_, m)| {
-            let kind = [("answer", m["answer"].is_object()), ("candidates", m["candidates"].is_array())];
-            kind.into_iter().find(|(_, is)| *is).map(|(kind, _)| kind)
-        })
-        .collect();
-    assert_eq!(kinds, ["answer", "candidates"]);
-}
-
-#[test]
-fn no_candidates_for_trackers_or_peers_that_do_not_know_them() {
-    let reply = json!({ "interval": 120, "complete": 0, "incomplete": 20 });
-    let mut rig = Rig::new(vec![Tracker::Good(reply)]);
-    rig.start();
-    rig.run(500);
-    rig.offer_from(0, "aaa", "x");
-    let link = rig.accepted()[0];
-    rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, vec!["{}".to_owned()], out));
-    rig.run(1000);
-    assert!(rig.sent(0).iter().all(|(_, m)| m["candidates"].is_null()));
-
-    // A stock client in the same swarm.
-    let (mut rig, _) = announced("mmm", 20);
-    let text = json!({
-        "action": "announce", "info_hash": rig.swarm.0.to_latin1(), "peer_id": "-PM0203-abcdefghijkl",
-        "offer": { "type": "offer", "sdp": "v=0" }, "offer_id": "x",
-    });
-    rig.text(0, &text.to_string());
-    let link = rig.accepted()[0];
-    rig.call(|s, now, rng, out| s.local_candidates(now, rng, link, vec!["{}".to_owned()], out));
-    rig.run(1000);
-    assert!(rig.sent(0).iter().any(|(_, m)| m["answer"].is_object()));
-    assert!(rig.sent(0).iter().all(|(_, m)| m["candidates"].is_null()));
+    rig.answer_if("bbb", &offers[1].0, |id| id == peer("bbb"));
+    let old = offers[1].1;
+    rig.offer_if("bbb", |_| true);
+    assert!(rig.accepted().is_empty(), "still being made");
+    rig.up(old);
+    rig.offer_if("bbb", |_| false);
+    assert!(rig.accepted().is_empty());
+    // The swarm knows that the open link is dead.
+    rig.offer_if("bbb", |_| true);
+    let new = rig.accepted()[0];
+    assert_eq!(rig.signal.peer_of(old), Some(peer("bbb")));
+    assert!(!rig.closed().contains(&old), "it is the swarm's to close");
+    // If the new one fails, the old one is still known.
+    rig.fail(new);
+    rig.run(60_000);
+    rig.offer_from(0, "bbb", "again");
+    assert_eq!(rig.accepted().len(), 1);
+    rig.call(|s, now, _, _| s.link_closed(now, old));
+    rig.offer_from(0, "bbb", "again");
+    assert_eq!(rig.accepted().len(), 2);
 }
 
 #[test]

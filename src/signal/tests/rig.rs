@@ -239,20 +239,34 @@ impl Rig {
 
     /// A peer's offer arrives.
     pub fn offer_from(&mut self, tracker: u32, name: &str, offer_id: &str) {
-        let text = json!({
-            "action": "announce", "info_hash": self.swarm.0.to_latin1(), "peer_id": peer(name).to_latin1(),
-            "offer": { "type": "offer", "sdp": format!("v=0 from {name}") }, "offer_id": offer_id,
-        });
-        self.text(tracker, &text.to_string());
+        let text = self.described(name, offer_id, "offer");
+        self.text(tracker, &text);
     }
 
     /// A peer's answer arrives.
     pub fn answer_from(&mut self, tracker: u32, name: &str, offer_id: &str) {
+        let text = self.described(name, offer_id, "answer");
+        self.text(tracker, &text);
+    }
+
+    /// A peer's offer arrives and the swarm is asked.
+    pub fn offer_if(&mut self, name: &str, admits: impl Fn(PeerId) -> bool) {
+        let text = self.described(name, "if", "offer");
+        self.call(|s, now, rng, out| s.tracker_text_if(now, rng, TrackerId(0), &text, &admits, out));
+    }
+
+    /// A peer's answer arrives and the swarm is asked.
+    pub fn answer_if(&mut self, name: &str, offer_id: &str, admits: impl Fn(PeerId) -> bool) {
+        let text = self.described(name, offer_id, "answer");
+        self.call(|s, now, rng, out| s.tracker_text_if(now, rng, TrackerId(0), &text, &admits, out));
+    }
+
+    fn described(&self, name: &str, offer_id: &str, kind: &str) -> String {
         let text = json!({
             "action": "announce", "info_hash": self.swarm.0.to_latin1(), "peer_id": peer(name).to_latin1(),
-            "answer": { "type": "answer", "sdp": format!("v=0 from {name}") }, "offer_id": offer_id,
+            kind: { "type": kind, "sdp": format!("v=0 from {name}") }, "offer_id": offer_id,
         });
-        self.text(tracker, &text.to_string());
+        text.to_string()
     }
 
     /// A peer's candidates arrive.
