@@ -427,3 +427,13 @@ pub enum Placement {
     /// Nobody needs them.
     Discard,
 }
+
+impl std::fmt::Display for FetchError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            FetchError::Status(status) => write!(f, "HTTP status {status}"),
+            FetchError::Network(why) => write!(f, "network error: {why}"),
+            FetchError::Timeout => f.write_str("HTTP timed out"),
+        }
+    }
+}

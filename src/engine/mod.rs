@@ -1,7 +1,22 @@
 //! The engine: one [`Input`], one [`Output`].
+//!
+//! [`Engine`] owns the machines (timeline, scheduler state, swarm, tracker sessions, cache), routes inputs to them
+//! and folds their deadlines. It holds no policy: [`schedule::policy`](crate::schedule::policy) decides where a
+//! segment comes from, [`planner`](self) asks it and carries its choices out.
+//!
+//! # Order of calls
+//! 1. [`Engine::handle`] (or `place_*` for segment bytes) for each thing that happened, with the time.
+//! 2. [`Engine::poll_output`] until [`Output::Wait`]; run each output in order.
+//! 3. [`Engine::handle`] with [`Input::Tick`] when the deadline of that `Wait` has come.
 
 mod event;
+mod fetching;
+mod finishing;
 mod io;
+mod peering;
+mod planner;
+mod player;
+mod store;
 
 pub use event::{
     CacheStats, CloseReason, Event, PeerStats, SegmentSource, Stats, TrackerState, TrackerStats,
@@ -10,3 +25,313 @@ pub use io::{
     DeliveryTiming, FetchError, HttpHead, Input, LinkCloseCause, Output, Placement, Playhead, RequestFailure,
     SegmentInfo, TimelineUpdate, TrackKind,
 };
+
+use std::collections::{BTreeMap, VecDeque};
+use std::time::Duration;
+
+use rand::{RngExt, SeedableRng};
+use rand_chacha::ChaCha8Rng;
+
+use crate::cache::Cache;
+use crate::config::Config;
+use crate::id::{BlobId, FetchId, Id20, LinkId, PeerId, SegmentKey, SwarmId, TrackId};
+use crate::schedule::downloads::Downloads;
+use crate::schedule::throughput::RateEstimate;
+use crate::signal::Signal;
+use crate::swarm::{Swarm, SwarmNotice};
+use crate::time::{Deadline, Time, Wake};
+use crate::timeline::Timeline;
+use crate::wire::GoodbyeReason;
+
+use finishing::Kept;
+use player::Player;
+
+/// What an engine is made from.
+#[derive(Clone, Debug)]
+pub struct EngineSetup {
+    /// The options.
+    pub config: Config,
+    /// What names the swarm: `segments.swarmId`, or the manifest URL without its query.
+    pub swarm_name: String,
+    /// Seeds all randomness of the engine. Two engines with equal seeds and inputs give equal outputs.
+    pub seed: [u8; 32],
+    /// Whether the page has a segment validator, so that [`Output::Verify`] is wanted.
+    pub has_validator: bool,
+}
+
+/// One viewer's engine.
+#[derive(Debug)]
+pub struct Engine {
+    config: Config,
+    has_validator: bool,
+    rng: ChaCha8Rng,
+    own: PeerId,
+    swarm_id: SwarmId,
+    now: Time,
+    timeline: Timeline,
+    cache: Cache,
+    downloads: Downloads,
+    swarm: Swarm,
+    signal: Signal,
+    player: Player,
+    /// What the page is told of cached segments, by key.
+    kept: BTreeMap<SegmentKey, Kept>,
+    /// Segments that HTTP failed for, until when HTTP is not tried again ahead of need, and why it failed.
+    failed: BTreeMap<SegmentKey, (Time, FetchError)>,
+    /// Since when each segment of the queue has been missing.
+    missing_since: BTreeMap<SegmentKey, Time>,
+    /// Peers that lately could not bring a segment, and until when they are not asked for it again.
+    shunned: BTreeMap<(SegmentKey, LinkId), Time>,
+    http_rate: RateEstimate,
+    /// Measured bits per second of media, by track: what its segments had, over their duration.
+    media_rates: BTreeMap<TrackId, RateEstimate>,
+    outbox: VecDeque<Output>,
+    notices: Vec<SwarmNotice>,
+    next_fetch: u32,
+    next_blob: u32,
+    /// Something changed that the planner must look at before the next wait.
+    dirty: bool,
+    plan_at: Option<Time>,
+    next_draw: Time,
+    /// The start-up mode of the settings, in which HTTP is forbidden, is over.
+    initial_mode_over: bool,
+    /// Since when no peer has been connected.
+    lonely_since: Time,
+    online: bool,
+    p2p_on: bool,
+    started: bool,
+    shut_down: bool,
+    totals: Totals,
+}
+
+/// Bytes counted since the start.
+#[derive(Clone, Copy, Debug, Default)]
+struct Totals {
+    http_bytes: u64,
+    p2p_bytes: u64,
+    wasted_bytes: u64,
+}
+
+impl Engine {
+    /// An engine that has not done anything yet. It begins with its first input.
+    pub fn new(setup: EngineSetup) -> Engine {
+        let EngineSetup { config, swarm_name, seed, has_validator } = setup;
+        let mut rng = ChaCha8Rng::from_seed(seed);
+        let own = new_peer_id(&mut rng);
+        let swarm_id = SwarmId::from_name(&swarm_name);
+        Engine {
+            timeline: Timeline::new(&config.limits),
+            cache: Cache::new(&config.loader),
+            swarm: Swarm::new(&config, swarm_id, own),
+            signal: Signal::new(&config, swarm_id, own),
+            p2p_on: config.loader.use_p2p,
+            config,
+            has_validator,
+            rng,
+            own,
+            swarm_id,
+            now: Time::ZERO,
+            downloads: Downloads::default(),
+            player: Player::default(),
+            kept: BTreeMap::new(),
+            failed: BTreeMap::new(),
+            missing_since: BTreeMap::new(),
+            shunned: BTreeMap::new(),
+            http_rate: RateEstimate::default(),
+            media_rates: BTreeMap::new(),
+            outbox: VecDeque::new(),
+            notices: Vec::new(),
+            next_fetch: 0,
+            next_blob: 0,
+            dirty: false,
+            plan_at: None,
+            next_draw: Time::ZERO,
+            initial_mode_over: false,
+            lonely_since: Time::ZERO,
+            online: true,
+            started: false,
+            shut_down: false,
+            totals: Totals::default(),
+        }
+    }
+
+    /// This viewer's id on the tracker.
+    pub fn peer_id(&self) -> PeerId {
+        self.own
+    }
+
+    /// The swarm.
+    pub fn swarm_id(&self) -> SwarmId {
+        self.swarm_id
+    }
+
+    /// Takes in one thing that happened at `now`. Times that run backwards are taken as the latest one seen.
+    pub fn handle(&mut self, now: Time, input: Input) {
+        self.now = self.now.max(now);
+        if self.shut_down {
+            return self.handle_after_shutdown(input);
+        }
+        self.start_once();
+        match input {
+            Input::Tick => {}
+            Input::Timeline(update) => self.timeline_updated(update),
+            Input::Playhead(playhead) => self.playhead_moved(playhead),
+            Input::Want { request, key } => self.want(request, key),
+            Input::Cancel { request } => self.cancel_want(request),
+            Input::FetchOpened { fetch, head } => self.fetch_opened(fetch, head),
+            Input::FetchDone { fetch } => self.fetch_done(fetch),
+            Input::FetchFailed { fetch, error } => self.fetch_failed(fetch, error),
+            Input::Verified { blob, ok } => self.verified(blob, ok),
+            Input::Network { online, .. } => self.network_changed(online),
+            // Budgets that depend on them read these in the shell's own inputs; nothing to do for the scheduler.
+            Input::Visibility { .. } => {}
+            Input::UseP2p { enabled } => self.use_p2p(enabled),
+            Input::Shutdown => self.shutdown(),
+            other => self.peering_input(other),
+        }
+        self.run_timers();
+    }
+
+    /// The next thing for the shell to do; [`Output::Wait`] when there is nothing more for now.
+    pub fn poll_output(&mut self) -> Output {
+        if let Some(output) = self.outbox.pop_front() {
+            return output;
+        }
+        if self.dirty && !self.shut_down {
+            self.dirty = false;
+            self.plan();
+            if let Some(output) = self.outbox.pop_front() {
+                return output;
+            }
+        }
+        Output::Wait(self.next_deadline())
+    }
+
+    /// A snapshot for the page.
+    pub fn stats(&self) -> Stats {
+        let (peer_list, uploaded_bytes) = self.swarm.stats();
+        Stats {
+            http_bytes: self.totals.http_bytes,
+            p2p_bytes: self.totals.p2p_bytes,
+            uploaded_bytes,
+            wasted_bytes: self.totals.wasted_bytes,
+            peers: peer_list.len(),
+            peer_list,
+            swarm_size: self.signal.swarm_size().unwrap_or(0),
+            cache: CacheStats {
+                segments: self.cache.len(),
+                bytes: self.cache.bytes(),
+                budget_bytes: self.config.loader.cache_bytes,
+            },
+            trackers: self.signal.stats(),
+            http_downloads: self.downloads.http_count(),
+            p2p_downloads: self.downloads.p2p_count(),
+            http_rate_bps: self.http_rate.bps().unwrap_or(0),
+            p2p_enabled: self.p2p_on,
+        }
+    }
+
+    fn start_once(&mut self) {
+        if self.started {
+            return;
+        }
+        self.started = true;
+        self.lonely_since = self.now;
+        self.next_draw = self.now + self.draw_interval();
+        for message in self.config.warnings() {
+            self.outbox.push_back(Output::Event(Event::Error { message, fatal: false }));
+        }
+        if self.p2p_on {
+            self.start_signal();
+        }
+    }
+
+    fn draw_interval(&self) -> Duration {
+        Duration::from_millis(self.config.loader.http_download_probability_interval)
+    }
+
+    /// Lets every machine whose time has come do its work.
+    fn run_timers(&mut self) {
+        self.tick_peering();
+        self.expire_cache();
+        if self.plan_at.is_some_and(|at| at <= self.now) {
+            self.dirty = true;
+        }
+    }
+
+    fn next_deadline(&self) -> Option<Deadline> {
+        if self.shut_down {
+            return None;
+        }
+        [
+            self.plan_at.map(|at| Deadline::new(at, Wake::Segment)),
+            self.cache.next_expiry().map(|at| Deadline::new(at, Wake::Cache)),
+            self.swarm.next_deadline(),
+            self.signal.next_deadline(),
+        ]
+        .into_iter()
+        .fold(None, Deadline::earliest)
+    }
+
+    fn network_changed(&mut self, online: bool) {
+        if online == self.online {
+            return;
+        }
+        self.online = online;
+        self.dirty = true;
+        self.signal_network(online);
+    }
+
+    fn use_p2p(&mut self, enabled: bool) {
+        if enabled == self.p2p_on {
+            return;
+        }
+        self.p2p_on = enabled;
+        self.lonely_since = self.now;
+        if enabled {
+            self.start_signal();
+        } else {
+            self.stop_peering(GoodbyeReason::Leaving);
+        }
+        self.dirty = true;
+    }
+
+    fn shutdown(&mut self) {
+        self.stop_peering(GoodbyeReason::Leaving);
+        self.drop_everything();
+        self.shut_down = true;
+        self.dirty = false;
+        self.plan_at = None;
+    }
+
+    fn handle_after_shutdown(&mut self, input: Input) {
+        if let Input::Want { request, .. } = input {
+            self.outbox.push_back(Output::Fail { request, why: RequestFailure::Shutdown });
+        }
+    }
+
+    fn new_fetch(&mut self) -> FetchId {
+        self.next_fetch += 1;
+        FetchId(self.next_fetch)
+    }
+
+    fn new_blob(&mut self) -> BlobId {
+        self.next_blob += 1;
+        let blob = BlobId(self.next_blob);
+        self.outbox.push_back(Output::NewBlob { blob });
+        blob
+    }
+}
+
+/// The first eight characters of every peer id: client and version, in the manner of BitTorrent (BEP 20).
+const PEER_ID_PREFIX: &[u8; 8] = b"-HS0100-";
+
+fn new_peer_id(rng: &mut ChaCha8Rng) -> PeerId {
+    const LETTERS: &[u8; 62] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789";
+    let mut id = [0; 20];
+    id[..8].copy_from_slice(PEER_ID_PREFIX);
+    for place in &mut id[8..] {
+        *place = LETTERS[rng.random_range(0..LETTERS.len())];
+    }
+    Id20(id)
+}

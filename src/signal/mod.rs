@@ -313,6 +313,16 @@ impl Signal {
         Some(peer)
     }
 
+    /// Whether we made the offer of a link whose channel is about to open.
+    pub fn is_initiator(&self, link: LinkId) -> bool {
+        self.links.get(link).is_some_and(|link| matches!(link.stage, Stage::Connecting { ours: true, .. }))
+    }
+
+    /// Whether no tracker is connected or being connected to for the first time: nobody can be found for now.
+    pub fn all_unreachable(&self) -> bool {
+        self.sessions.iter().all(|session| matches!(session.phase, Phase::Idle | Phase::Waiting { .. }))
+    }
+
     /// A link is gone, whoever ended it.
     pub fn link_closed(&mut self, now: Time, link: LinkId) {
         if self.links.remove(link).is_some() {

@@ -56,6 +56,11 @@ pub enum SwarmNotice {
         /// The peer at its other end.
         peer: PeerId,
     },
+    /// A link is gone, ready or not. The last notice that names it.
+    LinkGone {
+        /// The link.
+        link: LinkId,
+    },
     /// A peer begins to serve a download, or learnt how long the segment is.
     TransferAccepted {
         /// The link.

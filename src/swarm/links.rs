@@ -37,6 +37,7 @@ impl Swarm {
             }
             out.outputs.push_back(Output::CloseLink { link });
             self.report(now, peer, close.reason, out);
+            out.notice(SwarmNotice::LinkGone { link });
             return;
         }
         let (first_transfer, first_nonce) = (rng.next_u32(), rng.next_u32());
@@ -157,6 +158,7 @@ impl Swarm {
         if let Some(id) = peer.id.filter(|_| peer.is_ready()) {
             out.notice(SwarmNotice::PeerGone { link, peer: id });
         }
+        out.notice(SwarmNotice::LinkGone { link });
         let id = peer.id.or(peer.expected);
         // A link that was never seen to work and whose peer is here by another is nobody's concern.
         let other = self.links.iter().any(|open| open.id.is_some() && open.id == id);

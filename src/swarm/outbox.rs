@@ -76,6 +76,10 @@ impl Outbox {
         self.queue.len()
     }
 
+    pub(super) fn serves(&self, key: SegmentKey) -> bool {
+        self.queue.iter().any(|upload| upload.key == key)
+    }
+
     pub(super) fn push(&mut self, upload: Upload) {
         self.queue.push_back(upload);
     }

@@ -20,6 +20,16 @@ impl Swarm {
         self.peer(link)?.view(self.clock)
     }
 
+    /// The id of the peer at a link, ready or not.
+    pub fn peer_id(&self, link: LinkId) -> Option<PeerId> {
+        self.peer(link)?.id
+    }
+
+    /// Whether a peer waits for bytes of a segment from us.
+    pub fn serves(&self, link: LinkId, key: SegmentKey) -> bool {
+        self.peer(link).is_some_and(|peer| peer.outbox.serves(key))
+    }
+
     /// What a ready peer says of a segment. Peers that serve nobody or are ignored have nothing.
     pub fn holder_state(&self, link: LinkId, key: SegmentKey) -> HaveState {
         self.peer_view(link).map_or(HaveState::Gone, |view| view.state(key))

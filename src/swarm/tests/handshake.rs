@@ -56,7 +56,7 @@ fn a_peer_without_hello_is_closed_after_ten_seconds() {
     assert!(node.sent_on(1).ends_with(&[Sent::Close]));
     let reason = CloseReason::Timeout("no hello within 10000 ms".to_owned());
     assert_eq!(node.events, [Event::PeerClosed { peer: id(9), reason }]);
-    assert_eq!(node.notices, []);
+    assert_eq!(node.notices, [SwarmNotice::LinkGone { link: LinkId(1) }]);
 }
 
 #[test]
@@ -155,9 +155,12 @@ fn of_two_links_made_by_one_side_that_side_closes_one() {
     assert_eq!(node.swarm.peers().count(), 1);
     node.say(1, &Frame::Goodbye { reason: GoodbyeReason::Duplicate });
     assert!(node.is_open(2));
-    let (gone, ready) =
-        (SwarmNotice::PeerGone { link: LinkId(1), peer: id(9) }, SwarmNotice::PeerReady { link: LinkId(2) });
-    assert_eq!(node.notices, [gone, ready]);
+    let expected = [
+        SwarmNotice::PeerGone { link: LinkId(1), peer: id(9) },
+        SwarmNotice::LinkGone { link: LinkId(1) },
+        SwarmNotice::PeerReady { link: LinkId(2) },
+    ];
+    assert_eq!(node.notices, expected);
 
     // They close none: the newer goes.
     let mut node = Node::linked();
@@ -203,7 +206,13 @@ fn a_goodbye_closes_and_is_reported() {
         node.say(1, &Frame::Goodbye { reason: said });
         assert_eq!(node.sent_on(1), [Sent::Close]);
         assert_eq!(node.events, [Event::PeerClosed { peer: id(9), reason: told }]);
-        assert_eq!(node.notices, [SwarmNotice::PeerGone { link: LinkId(1), peer: id(9) }]);
+        assert_eq!(
+            node.notices,
+            [
+                SwarmNotice::PeerGone { link: LinkId(1), peer: id(9) },
+                SwarmNotice::LinkGone { link: LinkId(1) }
+            ]
+        );
     }
 }
 

@@ -1,0 +1,280 @@
+//! Carries out the player's requests and the ends of downloads: deliver, keep, drop.
+
+use std::time::Duration;
+
+use crate::id::{BlobId, RequestId, SegmentKey};
+use crate::schedule::downloads::Want;
+use crate::time::Time;
+use crate::wire::HaveState;
+
+use super::io::{DeliveryTiming, Output, Playhead, RequestFailure, TimelineUpdate};
+use super::{Engine, Event, SegmentSource};
+
+/// What is remembered of a cached segment, to answer the player honestly later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Kept {
+    first_byte: Duration,
+    total: Duration,
+    finished: Time,
+    http_bytes: u64,
+    p2p_bytes: u64,
+    /// First byte of the segment in its resource.
+    pub(super) resource_offset: u64,
+}
+
+impl Kept {
+    fn timing(&self, now: Time) -> DeliveryTiming {
+        DeliveryTiming {
+            first_byte: self.first_byte,
+            total: self.total,
+            age: now.since(self.finished),
+            http_bytes: self.http_bytes,
+            p2p_bytes: self.p2p_bytes,
+        }
+    }
+
+    fn source(&self) -> SegmentSource {
+        match (self.http_bytes, self.p2p_bytes) {
+            (_, 0) => SegmentSource::Http,
+            (0, _) => SegmentSource::P2p,
+            _ => SegmentSource::Mixed,
+        }
+    }
+}
+
+impl Engine {
+    pub(super) fn timeline_updated(&mut self, update: TimelineUpdate) {
+        let track = update.track;
+        let change = self.timeline.update(update);
+        if change.reset {
+            self.forget_track(track);
+        }
+        // A key in both lists means other bytes now. One that only slid out of the window is still good to share.
+        for key in change.removed.iter().filter(|key| change.added.contains(key)) {
+            self.abandon(*key);
+            self.forget_cached(*key);
+        }
+        self.dirty = true;
+    }
+
+    pub(super) fn playhead_moved(&mut self, playhead: Playhead) {
+        self.player.moved(self.now, playhead);
+        self.dirty = true;
+    }
+
+    pub(super) fn want(&mut self, request: RequestId, key: SegmentKey) {
+        let Some(kind) = self.timeline.kind(key.track).filter(|_| self.timeline.segment(key).is_some())
+        else {
+            self.outbox.push_back(Output::Fail { request, why: RequestFailure::UnknownSegment });
+            return;
+        };
+        self.player.asked(kind, key);
+        self.dirty = true;
+        if let (Some(entry), Some(kept)) = (self.cache.get(key).copied(), self.kept.get(&key)) {
+            self.cache.touch(self.now, key);
+            let timing = kept.timing(self.now);
+            self.outbox.push_back(Output::Deliver { request, blob: entry.blob, len: entry.len, timing });
+            return;
+        }
+        // The player's own retry policy has decided that it is time to try again.
+        self.failed.remove(&key);
+        self.downloads.add_want(request, Want { key, since: self.now });
+    }
+
+    pub(super) fn cancel_want(&mut self, request: RequestId) {
+        if self.downloads.remove_want(request).is_some() {
+            self.dirty = true;
+        }
+    }
+
+    /// All bytes of a segment are there: ask the validator, or take them as they are.
+    pub(super) fn complete(&mut self, key: SegmentKey) {
+        self.dirty = true;
+        self.cancel_http(key);
+        self.cancel_transfers(key);
+        if !self.has_validator {
+            return self.finish(key);
+        }
+        let Some(segment) = self.timeline.segment(key) else { return self.abandon(key) };
+        let Some(download) = self.downloads.get_mut(key) else { return };
+        download.verifying = true;
+        self.outbox.push_back(Output::Verify {
+            blob: download.blob,
+            key,
+            url: segment.url.to_string(),
+            byte_range: segment.byte_range,
+            from_peers: download.p2p_bytes > 0,
+        });
+    }
+
+    pub(super) fn verified(&mut self, blob: BlobId, ok: bool) {
+        let found = self.downloads.iter().find(|download| download.blob == blob && download.verifying);
+        let Some(download) = found else { return };
+        let key = download.key;
+        if ok {
+            return self.finish(key);
+        }
+        let suspects = download.suppliers.clone();
+        if download.p2p_bytes == 0 {
+            self.abandon(key);
+            return self.fail_wants(key, RequestFailure::Refused);
+        }
+        for peer in suspects {
+            self.ban(peer, "sent a segment that the page's validator refused");
+        }
+        self.fall_back(key, "the page's validator refused what peers sent", 0);
+        self.restart(key);
+        self.start_http(key);
+    }
+
+    fn finish(&mut self, key: SegmentKey) {
+        let Some(download) = self.downloads.remove(key) else { return };
+        let len = download.received.contiguous_end(0);
+        let first = download.first_byte.unwrap_or(self.now);
+        let kept = Kept {
+            first_byte: first.since(download.started),
+            total: self.now.since(download.started),
+            finished: self.now,
+            http_bytes: download.http_bytes,
+            p2p_bytes: download.p2p_bytes,
+            resource_offset: self
+                .timeline
+                .segment(key)
+                .and_then(|s| s.byte_range)
+                .map_or(0, |range| range.start),
+        };
+        self.missing_since.remove(&key);
+        self.failed.remove(&key);
+        if let Some(segment) = self.timeline.segment(key) {
+            let played = Duration::from_millis(u64::from(segment.duration_ms));
+            self.media_rates.entry(key.track).or_default().record(len, played);
+        }
+        self.outbox.push_back(Output::Event(Event::SegmentLoaded {
+            key,
+            source: kept.source(),
+            http_bytes: kept.http_bytes,
+            p2p_bytes: kept.p2p_bytes,
+            duration_ms: kept.total.as_millis() as u64,
+        }));
+        for request in self.downloads.take_wants(key) {
+            let timing = kept.timing(self.now);
+            self.outbox.push_back(Output::Deliver { request, blob: download.blob, len, timing });
+        }
+        self.keep(key, download.blob, len, kept);
+    }
+
+    /// Puts a finished segment into the cache, or drops it when it can never fit.
+    fn keep(&mut self, key: SegmentKey, blob: BlobId, len: u64, kept: Kept) {
+        if len > self.config.limits.max_segment_bytes || len > self.config.loader.cache_bytes {
+            self.swarm.set_state(self.now, key, HaveState::Gone);
+            self.forget_uploads(key, true);
+            self.outbox.push_back(Output::DropBlob { blob });
+            return;
+        }
+        let locked = self.queue_keys();
+        let evicted = self.cache.insert(self.now, key, blob, len, |key| locked.contains(&key));
+        self.kept.insert(key, kept);
+        self.swarm.set_state(self.now, key, HaveState::Loaded);
+        self.bytes_arrived(key);
+        for gone in evicted {
+            self.evict(gone.key, gone.blob);
+        }
+    }
+
+    pub(super) fn expire_cache(&mut self) {
+        if self.cache.next_expiry().is_none_or(|at| at > self.now) {
+            return;
+        }
+        for gone in self.cache.expire(self.now) {
+            self.evict(gone.key, gone.blob);
+        }
+    }
+
+    /// Drops a cached segment whose key means other bytes now.
+    fn forget_cached(&mut self, key: SegmentKey) {
+        if let Some(blob) = self.cache.remove(key) {
+            self.evict(key, blob);
+        }
+    }
+
+    fn evict(&mut self, key: SegmentKey, blob: BlobId) {
+        // The same segment may have been fetched again under another blob in the meantime.
+        if self.cache.get(key).is_none() {
+            self.kept.remove(&key);
+            self.swarm.set_state(self.now, key, HaveState::Gone);
+            self.forget_uploads(key, false);
+            self.outbox.push_back(Output::Event(Event::SegmentEvicted { key }));
+        }
+        self.outbox.push_back(Output::DropBlob { blob });
+    }
+
+    /// Ends a download without a result and forgets its bytes. The player's requests for it stay open.
+    pub(super) fn abandon(&mut self, key: SegmentKey) {
+        self.cancel_http(key);
+        self.cancel_transfers(key);
+        let Some(download) = self.downloads.remove(key) else { return };
+        self.totals.wasted_bytes += download.received.len();
+        self.swarm.set_state(self.now, key, HaveState::Gone);
+        self.forget_uploads(key, true);
+        self.outbox.push_back(Output::DropBlob { blob: download.blob });
+        self.dirty = true;
+    }
+
+    /// Tells the player that a segment could not be had.
+    pub(super) fn fail_wants(&mut self, key: SegmentKey, why: RequestFailure) {
+        let requests = self.downloads.take_wants(key);
+        if requests.is_empty() {
+            return;
+        }
+        let message = match &why {
+            RequestFailure::Http(error) => error.to_string(),
+            RequestFailure::Refused => "the page's validator refused what the origin served".to_owned(),
+            RequestFailure::UnknownSegment => "the segment is in no playlist".to_owned(),
+            RequestFailure::Shutdown => "hlswarm was shut down".to_owned(),
+        };
+        self.outbox.push_back(Output::Event(Event::SegmentFailed { key, message }));
+        for request in requests {
+            self.outbox.push_back(Output::Fail { request, why: why.clone() });
+        }
+    }
+
+    /// Forgets all that is known of a track whose segments were numbered anew: the same key now means other bytes.
+    fn forget_track(&mut self, track: crate::id::TrackId) {
+        self.player.forget_track(track);
+        self.media_rates.remove(&track);
+        self.failed.retain(|key, _| key.track != track);
+        self.missing_since.retain(|key, _| key.track != track);
+        let open: Vec<SegmentKey> =
+            self.downloads.iter().map(|download| download.key).filter(|key| key.track == track).collect();
+        for key in open {
+            self.abandon(key);
+        }
+        let wanted: Vec<SegmentKey> =
+            self.downloads.wants().map(|(_, want)| want.key).filter(|key| key.track == track).collect();
+        for key in wanted {
+            self.fail_wants(key, RequestFailure::UnknownSegment);
+        }
+        let kept: Vec<SegmentKey> = self.cache.of_track(track).map(|(key, _)| key).collect();
+        for key in kept {
+            self.forget_cached(key);
+        }
+    }
+
+    pub(super) fn drop_everything(&mut self) {
+        let open: Vec<SegmentKey> = self.downloads.iter().map(|download| download.key).collect();
+        for key in open {
+            self.abandon(key);
+        }
+        let wanted: Vec<SegmentKey> = self.downloads.wants().map(|(_, want)| want.key).collect();
+        for key in wanted {
+            self.fail_wants(key, RequestFailure::Shutdown);
+        }
+        let kept: Vec<SegmentKey> = self.cache.iter().map(|(key, _)| key).collect();
+        for key in kept {
+            if let Some(blob) = self.cache.remove(key) {
+                self.outbox.push_back(Output::DropBlob { blob });
+            }
+        }
+        self.kept.clear();
+    }
+}

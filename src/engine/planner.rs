@@ -1,0 +1,504 @@
+//! Asks the policy about every segment in the queue and carries its choices out.
+//!
+//! A pass goes over the running downloads first (one that will miss its deadline is replaced), then over the missing
+//! segments in the order in which the player needs them. Slots are given in that order, so that a needed segment
+//! takes the slot of one that can wait.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::config::Coordination;
+use crate::id::{LinkId, SegmentKey};
+use crate::schedule::download::Download;
+use crate::schedule::election;
+use crate::schedule::policy::{
+    self, CONNECT_GRACE, Choice, Company, HttpReason, Item, PREFETCH_SEGMENTS, PeerSpan, Progress, Review,
+    View,
+};
+use crate::schedule::throughput::{RateEstimate, span_for};
+use crate::time::Time;
+use crate::wire::{HaveState, Interest};
+
+use super::Engine;
+use super::io::{RequestFailure, TrackKind};
+
+/// A tracker that has not answered after this long is not waited for.
+const TRACKER_GRACE: Duration = Duration::from_secs(2);
+/// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
+const SLOW_HTTP: Duration = Duration::from_millis(2500);
+
+/// A segment in the queue.
+#[derive(Clone, Copy, Debug)]
+struct Queued {
+    key: SegmentKey,
+    priority: u32,
+    ahead_of_want: u32,
+    need_in: Duration,
+    duration: Duration,
+    expected_bytes: Option<u64>,
+}
+
+impl Engine {
+    /// One pass over everything that is wanted or may be wanted soon.
+    pub(super) fn plan(&mut self) {
+        self.plan_at = None;
+        self.forget_old_marks();
+        let mut queue = self.queue();
+        queue.sort_by_key(|queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
+        self.end_initial_mode(&queue);
+        self.tell_interest();
+        self.drop_unqueued(&queue);
+        let company = self.company();
+        for queued in &queue {
+            self.review(queued, company);
+        }
+        self.time_out_http();
+        for queued in &queue {
+            self.choose(queued, company);
+        }
+        self.draw(&queue, company);
+        if let Some(at) = self.http_limits().map(|(_, limit)| limit).min() {
+            self.plan_again_at(at);
+        }
+    }
+
+    fn plan_again_at(&mut self, at: Time) {
+        self.plan_at = Some(self.plan_at.map_or(at, |planned| planned.min(at)));
+    }
+
+    fn plan_again_in(&mut self, wait: Duration) {
+        // Never at the same moment again: a wait of zero would spin.
+        self.plan_again_at(self.now + wait.max(Duration::from_millis(10)));
+    }
+
+    fn forget_old_marks(&mut self) {
+        let now = self.now;
+        self.shunned.retain(|_, until| *until > now);
+        self.failed.retain(|_, (until, _)| *until > now);
+    }
+
+    /// Where the queue of each track begins: the first open request, or what comes after the last one.
+    fn queue_heads(&self) -> Vec<(SegmentKey, bool)> {
+        let mut heads = Vec::new();
+        for focus in self.player.focuses() {
+            let open =
+                self.downloads.wants().map(|(_, want)| want.key).filter(|key| key.track == focus.track);
+            match open.min_by_key(|key| self.timeline.segment(*key).map(|segment| segment.start_ms)) {
+                Some(key) => heads.push((key, true)),
+                None => heads.extend(self.timeline.next(focus).map(|key| (key, false))),
+            }
+        }
+        heads
+    }
+
+    /// The keys of the queue: what the cache must not drop.
+    pub(super) fn queue_keys(&self) -> BTreeSet<SegmentKey> {
+        let count = self.config.segments.forward_segment_count;
+        let heads = self.queue_heads();
+        heads
+            .iter()
+            .flat_map(|(head, _)| self.timeline.forward(*head, count).map(|segment| segment.key))
+            .collect()
+    }
+
+    /// The queue: `forwardSegmentCount` segments of each track that the player loads, as far as they are not cached.
+    fn queue(&self) -> Vec<Queued> {
+        let count = match self.config.loader.coordination {
+            // Under coordination nothing further ahead is looked at.
+            Coordination::Elected | Coordination::Neighbourhood => {
+                self.config.segments.forward_segment_count.min(PREFETCH_SEGMENTS as usize + 2)
+            }
+            Coordination::Random => self.config.segments.forward_segment_count,
+        };
+        let mut queue = Vec::new();
+        for (head, wanted) in self.queue_heads() {
+            let playing = self.player.playing(self.now, &self.timeline, head.track);
+            let base = playing.and_then(|playing| self.timeline.distance(playing, head)).unwrap_or(0);
+            let mut need_without_playhead = Duration::ZERO;
+            for (index, segment) in (0u32..).zip(self.timeline.forward(head, count)) {
+                let duration = Duration::from_millis(u64::from(segment.duration_ms));
+                let need_in =
+                    self.player.need_in(self.now, segment.start_ms).unwrap_or(need_without_playhead);
+                need_without_playhead += duration;
+                let key = segment.key;
+                if self.cache.get(key).is_some() {
+                    continue;
+                }
+                let ahead_of_want =
+                    if self.downloads.is_wanted(key) { 0 } else { index + u32::from(!wanted) };
+                let expected_bytes = self.expected_bytes(key);
+                let priority = base + index;
+                queue.push(Queued { key, priority, ahead_of_want, need_in, duration, expected_bytes });
+            }
+        }
+        self.queue_other_wants(&mut queue);
+        queue
+    }
+
+    /// An open request is served wherever it lies: beside the track that the player went over to, or far ahead.
+    fn queue_other_wants(&self, queue: &mut Vec<Queued>) {
+        for (_, want) in self.downloads.wants() {
+            let key = want.key;
+            if queue.iter().any(|queued| queued.key == key) {
+                continue;
+            }
+            let Some(segment) = self.timeline.segment(key) else { continue };
+            let playing = self.player.playing(self.now, &self.timeline, key.track);
+            queue.push(Queued {
+                key,
+                priority: playing.and_then(|playing| self.timeline.distance(playing, key)).unwrap_or(0),
+                ahead_of_want: 0,
+                need_in: self.player.need_in(self.now, segment.start_ms).unwrap_or(Duration::ZERO),
+                duration: Duration::from_millis(u64::from(segment.duration_ms)),
+                expected_bytes: self.expected_bytes(key),
+            });
+        }
+    }
+
+    /// A guess of a segment's size: its byte range, else what others of the track had, else bitrate x duration.
+    pub(super) fn expected_bytes(&self, key: SegmentKey) -> Option<u64> {
+        let segment = self.timeline.segment(key)?;
+        if let Some(range) = segment.byte_range {
+            return Some(range.len());
+        }
+        match self.media_rates.get(&key.track).and_then(RateEstimate::bps) {
+            Some(bps) => Some(bps * u64::from(segment.duration_ms) / 8000),
+            None => self.timeline.typical_bytes(key),
+        }
+    }
+
+    fn company(&self) -> Company {
+        if !self.p2p_on || !self.online || self.config.loader.tracker_announce.is_empty() {
+            return Company::Alone;
+        }
+        if self.swarm.ready_count() > 0 {
+            return Company::Connected;
+        }
+        let lonely_for = self.now.since(self.lonely_since);
+        match self.signal.swarm_size() {
+            Some(0 | 1) => Company::Alone,
+            Some(_) => Company::Expected { left: CONNECT_GRACE.saturating_sub(lonely_for) },
+            None if self.signal.all_unreachable() => Company::Alone,
+            None => Company::Expected { left: TRACKER_GRACE.saturating_sub(lonely_for) },
+        }
+    }
+
+    /// The start-up mode of the settings: HTTP is forbidden until its time has passed, or the needed segment has
+    /// waited its own time, or nobody else is there. Then it ends for good.
+    fn end_initial_mode(&mut self, queue: &[Queued]) {
+        if self.initial_mode_over {
+            return;
+        }
+        let until = Time::from_millis(self.config.loader.http_download_initial_timeout);
+        let patience = Duration::from_millis(self.config.loader.http_download_initial_timeout_per_segment);
+        let needed = queue.iter().find(|queued| queued.ahead_of_want == 0 && queued.priority == 0);
+        let waited = needed.and_then(|queued| self.waiting_since(queued.key));
+        let over = self.now >= until
+            || waited.is_some_and(|since| self.now.since(since) >= patience)
+            || self.company() == Company::Alone;
+        self.initial_mode_over = over;
+        if !over {
+            let next = waited.map_or(until, |since| until.min(since + patience));
+            self.plan_again_at(next);
+        }
+    }
+
+    fn waiting_since(&self, key: SegmentKey) -> Option<Time> {
+        self.downloads.wants().filter(|(_, want)| want.key == key).map(|(_, want)| want.since).min()
+    }
+
+    fn tell_interest(&mut self) {
+        for (head, _) in self.queue_heads() {
+            if self.timeline.kind(head.track) != Some(TrackKind::Main) {
+                continue;
+            }
+            let playing = self.player.playing(self.now, &self.timeline, head.track).unwrap_or(head);
+            let wanted = if self.downloads.is_wanted(head) { head.sequence + 1 } else { head.sequence };
+            self.swarm.set_interest(
+                self.now,
+                Interest {
+                    track: head.track,
+                    playing_sequence: playing.sequence.min(head.sequence),
+                    wanted_sequence: wanted,
+                },
+            );
+        }
+    }
+
+    /// Stops what nobody waits for any more: after a seek or a rendition switch. What is nearly there may finish.
+    fn drop_unqueued(&mut self, queue: &[Queued]) {
+        let queued: BTreeSet<SegmentKey> = queue.iter().map(|queued| queued.key).collect();
+        self.missing_since.retain(|key, _| queued.contains(key));
+        let stale: Vec<SegmentKey> = self
+            .downloads
+            .iter()
+            .filter(|download| !download.verifying && !queued.contains(&download.key))
+            .filter(|download| !nearly_done(download))
+            .map(|download| download.key)
+            .collect();
+        for key in stale {
+            self.abandon(key);
+        }
+    }
+
+    fn view(&self, company: Company) -> View<'_> {
+        View {
+            loader: &self.config.loader,
+            company,
+            http_bps: self.http_rate.bps(),
+            http_forbidden: !self.initial_mode_over,
+        }
+    }
+
+    /// Looks after a running download.
+    fn review(&mut self, queued: &Queued, company: Company) {
+        let Some(download) = self.downloads.get(queued.key) else { return };
+        if download.verifying {
+            return;
+        }
+        if let Some(http) = &download.http {
+            let brings_nothing = download.received.is_empty() && self.now.since(http.started) >= SLOW_HTTP;
+            let started = http.started;
+            if brings_nothing && self.best_peer(queued, true).is_some() {
+                self.abandon(queued.key);
+            } else if download.received.is_empty() {
+                self.plan_again_at((started + SLOW_HTTP).max(self.now + SLOW_HTTP / 10));
+            }
+            return;
+        }
+        let (Some(first), Some(latest)) = (
+            download.peers.iter().map(|source| source.started).min(),
+            download.peers.iter().map(|source| source.last_progress).max(),
+        ) else {
+            return;
+        };
+        let bps: u64 = download.peers.iter().filter_map(|source| source.bps(self.now)).sum();
+        let missing_bytes = download
+            .missing_bytes()
+            .or_else(|| Some(queued.expected_bytes?.saturating_sub(download.received.len())));
+        let view = self.view(company);
+        let refetched = match (self.config.loader.http_download_ranges, missing_bytes) {
+            (true, Some(missing)) => Some(missing),
+            _ => queued.expected_bytes,
+        };
+        let progress = Progress {
+            need_in: queued.need_in,
+            required: queued.ahead_of_want == 0
+                || queued.priority <= self.config.loader.required_segments_priority,
+            running_for: self.now.since(first),
+            idle_for: self.now.since(latest),
+            missing_bytes,
+            bps: (bps > 0).then_some(bps),
+            http_span: view.http_span(refetched, queued.duration),
+            http_blocked: self.failed.contains_key(&queued.key) || !self.online,
+        };
+        match view.review(&progress) {
+            Review::Keep(wait) => self.plan_again_in(wait),
+            Review::GiveUp(_) => {
+                let sources: Vec<_> = download.peers.iter().map(|s| (s.link, s.transfer)).collect();
+                for (link, transfer) in sources {
+                    self.give_up_transfer(link, transfer);
+                }
+            }
+            Review::Fallback(reason) => self.replace_by_http(queued, reason),
+        }
+    }
+
+    fn replace_by_http(&mut self, queued: &Queued, reason: &str) {
+        if !self.make_room_for_http(queued) {
+            self.plan_again_in(Duration::from_millis(200));
+            return;
+        }
+        self.cancel_transfers(queued.key);
+        let before = self.totals.wasted_bytes;
+        self.start_http(queued.key);
+        let kept = self.downloads.get(queued.key).map_or(0, |download| download.received.len());
+        debug_assert!(kept == 0 || before == self.totals.wasted_bytes);
+        self.fall_back(queued.key, reason, kept);
+    }
+
+    /// Chooses a source for a missing segment.
+    fn choose(&mut self, queued: &Queued, company: Company) {
+        if self.downloads.get(queued.key).is_some_and(|download| !download.is_orphaned()) {
+            return;
+        }
+        let since = *self.missing_since.entry(queued.key).or_insert(self.now);
+        let best = self.best_peer(queued, false);
+        let announced = self.swarm.holders(queued.key).next().is_some();
+        let http_blocked = self.failed.contains_key(&queued.key) || !self.online;
+        let item = Item {
+            priority: queued.priority,
+            ahead_of_want: queued.ahead_of_want,
+            need_in: queued.need_in,
+            duration: queued.duration,
+            expected_bytes: queued.expected_bytes,
+            missing_for: self.now.since(since),
+            slot: if announced { 0 } else { self.election_slot(queued.key) },
+            http_blocked,
+            announced,
+            peer_span: best.map(|(_, span)| span),
+        };
+        match self.view(company).choose(&item) {
+            Choice::Peer => {
+                if let Some((link, _)) = best
+                    && self.downloads.p2p_count() < self.config.loader.simultaneous_p2p_downloads
+                {
+                    self.start_transfer(queued.key, link);
+                    // What is needed soon is looked at again soon.
+                    self.plan_again_in(Duration::from_millis(300));
+                } else if queued.ahead_of_want == 0 {
+                    self.plan_again_in(Duration::from_millis(300));
+                }
+            }
+            Choice::Http(_) if http_blocked && queued.ahead_of_want == 0 => self.fail_blocked(queued.key),
+            Choice::Http(reason) => self.choose_http(queued, reason),
+            Choice::Wait(wait) => self.plan_again_in(wait),
+            Choice::Idle => {}
+        }
+    }
+
+    /// HTTP failed, no peer can help: the player is told, and its retry policy decides.
+    fn fail_blocked(&mut self, key: SegmentKey) {
+        let Some((_, error)) = self.failed.get(&key).cloned() else {
+            // Offline: the shell's fetch would fail at once, and the player would count it as a try.
+            return self.plan_again_in(Duration::from_millis(500));
+        };
+        self.abandon(key);
+        self.fail_wants(key, RequestFailure::Http(error));
+    }
+
+    fn choose_http(&mut self, queued: &Queued, reason: HttpReason) {
+        let urgent = queued.ahead_of_want == 0
+            && (reason != HttpReason::Elected
+                || queued.priority <= self.config.loader.required_segments_priority);
+        let limit = self.config.loader.simultaneous_http_downloads;
+        if self.downloads.http_count() < limit || urgent && self.make_room_for_http(queued) {
+            self.start_http(queued.key);
+        } else {
+            self.plan_again_in(Duration::from_millis(500));
+        }
+    }
+
+    /// Makes sure that one more HTTP download may start: when the slots are full, the last one behind the needed
+    /// segment is aborted. Returns whether there is room.
+    fn make_room_for_http(&mut self, queued: &Queued) -> bool {
+        if self.downloads.http_count() < self.config.loader.simultaneous_http_downloads {
+            return true;
+        }
+        let start = self.timeline.segment(queued.key).map(|segment| segment.start_ms);
+        let victim = self
+            .downloads
+            .iter()
+            .filter(|download| download.http.is_some() && !self.downloads.is_wanted(download.key))
+            .filter_map(|download| Some((self.timeline.segment(download.key)?.start_ms, download.key)))
+            .filter(|(victim_start, _)| start.is_some_and(|start| *victim_start > start))
+            .max();
+        let Some((_, victim)) = victim else { return false };
+        self.abandon(victim);
+        true
+    }
+
+    /// The peer that would bring a segment soonest.
+    fn best_peer(&self, queued: &Queued, complete_only: bool) -> Option<(LinkId, PeerSpan)> {
+        let key = queued.key;
+        let mut best: Option<((bool, Duration, u64), LinkId, PeerSpan)> = None;
+        for (link, state) in self.swarm.holders(key) {
+            if state == HaveState::Gone || complete_only && state != HaveState::Loaded {
+                continue;
+            }
+            let Some(peer) = self.swarm.peer_view(link) else { continue };
+            // A peer that waits for our own bytes of it would wait for us while we wait for it.
+            let waits_for_us = state != HaveState::Loaded && self.swarm.serves(link, key);
+            if self.shunned.contains_key(&(key, link)) || waits_for_us {
+                continue;
+            }
+            let share = peer.outstanding as u64 + 1;
+            let span = match (peer.download_rate, queued.expected_bytes) {
+                (Some(rate), Some(bytes)) => PeerSpan::About(
+                    span_for(bytes.saturating_mul(share), rate.saturating_mul(8))
+                        + peer.rtt.unwrap_or_default(),
+                ),
+                _ => PeerSpan::Unknown,
+            };
+            let guess = match span {
+                PeerSpan::About(span) => span,
+                PeerSpan::Unknown => queued.duration / 2 * share as u32,
+            };
+            // Spread equal choices over the peers, differently on each viewer.
+            let tie = election::score(&peer.peer, &key) ^ election::score(&self.own, &key);
+            let rank = (state == HaveState::FetchingP2p, guess, tie);
+            if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
+                best = Some((rank, link, span));
+            }
+        }
+        best.map(|(_, link, span)| (link, span))
+    }
+
+    /// Our place in the order of those who might fetch a segment that nobody has.
+    fn election_slot(&self, key: SegmentKey) -> u32 {
+        let own = election::score(&self.own, &key);
+        // Players tell where their main track is; separate audio is numbered alike as a rule.
+        let kind = self.timeline.kind(key.track);
+        let (mut in_sight, mut lower, mut ready) = (0u32, 0u32, 0u32);
+        for peer in self.swarm.peers() {
+            ready += 1;
+            let interested = peer.interest.is_some_and(|interest| {
+                (interest.track == key.track || kind == Some(TrackKind::Audio))
+                    && interest.playing_sequence <= key.sequence
+                    && key.sequence < interest.wanted_sequence + u64::from(PREFETCH_SEGMENTS)
+            });
+            if interested {
+                in_sight += 1;
+                lower += u32::from(election::score(&peer.peer, &key) < own);
+            }
+        }
+        let swarm = self.signal.swarm_size().unwrap_or(0);
+        let interested_share =
+            if ready == 0 { 0 } else { u64::from(swarm) * u64::from(in_sight + 1) / u64::from(ready + 1) };
+        let swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1 {
+            in_sight + 1
+        } else {
+            (interested_share as u32).max(in_sight + 1)
+        };
+        election::slot(own, lower, in_sight, swarm)
+    }
+
+    /// The random HTTP downloads of the settings, where no election replaces them.
+    fn draw(&mut self, queue: &[Queued], company: Company) {
+        if self.config.loader.coordination != Coordination::Random || queue.is_empty() {
+            return;
+        }
+        if self.now < self.next_draw {
+            return self.plan_again_at(self.next_draw);
+        }
+        self.next_draw = self.now + self.draw_interval();
+        self.plan_again_at(self.next_draw);
+        if !self.initial_mode_over
+            || self.downloads.http_count() >= self.config.loader.simultaneous_http_downloads
+        {
+            return;
+        }
+        let candidates: Vec<&Queued> = queue
+            .iter()
+            .filter(|queued| queued.priority <= self.config.loader.http_download_max_priority)
+            .filter(|queued| {
+                self.downloads.get(queued.key).is_none() && !self.failed.contains_key(&queued.key)
+            })
+            .filter(|queued| self.swarm.holders(queued.key).next().is_none())
+            .collect();
+        let peers = if company == Company::Connected { self.swarm.ready_count() } else { 0 };
+        let (roll, pick) = (self.rng.random::<f64>(), self.rng.random::<f64>());
+        let drawn = policy::random_draw(&self.config.loader, peers, candidates.len(), roll, pick);
+        if let Some(queued) = drawn.and_then(|index| candidates.get(index)) {
+            self.start_http(queued.key);
+        }
+    }
+}
+
+/// Whether so much of a download has arrived that finishing it is cheaper than having fetched it for nothing.
+fn nearly_done(download: &Download) -> bool {
+    let received = download.received.len();
+    download.total.bytes().is_some_and(|total| received * 4 >= total * 3)
+}

@@ -1,0 +1,49 @@
+//! What peers may be served from: the cache, and segments that are still arriving.
+
+use std::collections::BTreeMap;
+
+use crate::cache::Cache;
+use crate::id::SegmentKey;
+use crate::schedule::downloads::Downloads;
+use crate::swarm::{SegmentStore, StoredSegment};
+use crate::timeline::Timeline;
+
+use super::finishing::Kept;
+
+/// A view of the engine's bytes for the upload side of the swarm.
+pub(super) struct Store<'a> {
+    pub(super) cache: &'a Cache,
+    pub(super) downloads: &'a Downloads,
+    pub(super) kept: &'a BTreeMap<SegmentKey, Kept>,
+    pub(super) timeline: &'a Timeline,
+    /// Whether a segment may be forwarded before it is complete: not when a validator must see it first.
+    pub(super) cut_through: bool,
+}
+
+impl SegmentStore for Store<'_> {
+    fn segment(&self, key: SegmentKey) -> Option<StoredSegment> {
+        if let Some(entry) = self.cache.get(key) {
+            return Some(StoredSegment {
+                blob: entry.blob,
+                resource_offset: self.kept.get(&key)?.resource_offset,
+                total_bytes: Some(entry.len),
+                shareable: true,
+            });
+        }
+        let download = self.downloads.get(key)?;
+        Some(StoredSegment {
+            blob: download.blob,
+            resource_offset: self.timeline.segment(key)?.byte_range.map_or(0, |range| range.start),
+            total_bytes: download.total.bytes(),
+            shareable: self.cut_through,
+        })
+    }
+
+    fn contiguous_from(&self, key: SegmentKey, at: u64) -> u64 {
+        match (self.cache.get(key), self.downloads.get(key)) {
+            (Some(entry), _) => entry.len.saturating_sub(at),
+            (None, Some(download)) => download.received.contiguous_end(at) - at,
+            (None, None) => 0,
+        }
+    }
+}

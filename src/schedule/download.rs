@@ -1,0 +1,175 @@
+//! One segment on its way: where its bytes come from and which have arrived.
+
+use std::time::Duration;
+
+use crate::id::{BlobId, ByteRange, FetchId, LinkId, PeerId, SegmentKey, TransferId};
+use crate::time::Time;
+
+use super::ranges::RangeSet;
+use super::throughput::RateEstimate;
+
+/// What is known of a segment's length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Total {
+    /// Nothing.
+    Unknown,
+    /// A peer's word: good enough to know when its transfer ends, evidence of nothing.
+    Claimed(u64),
+    /// From the playlist's byte range or an HTTP response.
+    Known(u64),
+}
+
+impl Total {
+    /// The length, whoever said it.
+    pub fn bytes(self) -> Option<u64> {
+        match self {
+            Total::Unknown => None,
+            Total::Claimed(bytes) | Total::Known(bytes) => Some(bytes),
+        }
+    }
+}
+
+/// An HTTP download of (the rest of) a segment.
+#[derive(Clone, Debug)]
+pub struct HttpSource {
+    /// Its id.
+    pub fetch: FetchId,
+    /// Offset in the segment of the first byte that was asked for.
+    pub base: u64,
+    /// Offset in the segment of the next byte to arrive.
+    pub next: u64,
+    /// What was asked for with `Range`; see [`Output::Fetch`](crate::engine::Output::Fetch).
+    pub range: Option<ByteRange>,
+    /// Bytes at the beginning of the body that are not wanted: the server ignored `Range`.
+    pub leave_out: u64,
+    /// Whether the response head has arrived.
+    pub opened: bool,
+    /// When it was started.
+    pub started: Time,
+    /// When the last byte (or the head) arrived.
+    pub last_progress: Time,
+}
+
+/// A transfer from a peer.
+#[derive(Clone, Debug)]
+pub struct PeerSource {
+    /// The link.
+    pub link: LinkId,
+    /// The transfer on it.
+    pub transfer: TransferId,
+    /// First byte asked for.
+    pub at: u64,
+    /// One past the last byte asked for; the segment may end before.
+    pub end: u64,
+    /// Bytes received.
+    pub received: u64,
+    /// When it was started.
+    pub started: Time,
+    /// When the first byte arrived.
+    pub first_byte: Option<Time>,
+    /// When the last byte arrived, or the start.
+    pub last_progress: Time,
+}
+
+impl PeerSource {
+    /// The rate of this transfer in bits per second, once it can be told.
+    pub fn bps(&self, now: Time) -> Option<u64> {
+        let span = now.since(self.first_byte?);
+        let mut rate = RateEstimate::default();
+        // The first chunk marks the start of the measurement, so it takes a little more than one.
+        (span >= Duration::from_millis(20)).then(|| rate.record(self.received, span))?;
+        rate.bps()
+    }
+}
+
+/// One segment on its way.
+#[derive(Clone, Debug)]
+pub struct Download {
+    /// Which segment.
+    pub key: SegmentKey,
+    /// Where its bytes are kept.
+    pub blob: BlobId,
+    /// Which bytes have arrived.
+    pub received: RangeSet,
+    /// Its length.
+    pub total: Total,
+    /// The HTTP download, if one runs.
+    pub http: Option<HttpSource>,
+    /// The transfers from peers.
+    pub peers: Vec<PeerSource>,
+    /// When its first source was asked.
+    pub started: Time,
+    /// When its first byte arrived.
+    pub first_byte: Option<Time>,
+    /// Bytes kept that came over HTTP.
+    pub http_bytes: u64,
+    /// Bytes kept that came from peers.
+    pub p2p_bytes: u64,
+    /// Who sent any of the bytes, to know whom to ban when they prove wrong.
+    pub suppliers: Vec<PeerId>,
+    /// Whether all bytes are there and the page's validator is being asked.
+    pub verifying: bool,
+}
+
+impl Download {
+    /// A download without a source yet.
+    pub fn new(now: Time, key: SegmentKey, blob: BlobId, known_bytes: Option<u64>) -> Download {
+        Download {
+            key,
+            blob,
+            received: RangeSet::default(),
+            total: known_bytes.map_or(Total::Unknown, Total::Known),
+            http: None,
+            peers: Vec::new(),
+            started: now,
+            first_byte: None,
+            http_bytes: 0,
+            p2p_bytes: 0,
+            suppliers: Vec::new(),
+            verifying: false,
+        }
+    }
+
+    /// Whether nothing brings bytes any more.
+    pub fn is_orphaned(&self) -> bool {
+        self.http.is_none() && self.peers.is_empty() && !self.verifying
+    }
+
+    /// Whether every byte is there, by the length that is known.
+    pub fn is_whole(&self) -> bool {
+        self.total.bytes().is_some_and(|total| self.received.contiguous_end(0) >= total)
+    }
+
+    /// Bytes still missing, if the length is known.
+    pub fn missing_bytes(&self) -> Option<u64> {
+        Some(self.total.bytes()?.saturating_sub(self.received.len()))
+    }
+
+    /// First byte that has neither arrived nor been asked of a peer.
+    pub fn unrequested_from(&self) -> u64 {
+        let asked = self.peers.iter().map(|peer| peer.end).max().unwrap_or(0);
+        self.received.contiguous_end(self.received.contiguous_end(0).max(asked))
+    }
+
+    /// Notes `len` bytes at `at` and returns the part that is new, as `(offset, length)`; bytes are kept only where
+    /// they continue or fill a gap from their beginning on.
+    pub fn accept(&mut self, now: Time, at: u64, len: u64) -> Option<(u64, u64)> {
+        let limit = self.total.bytes().map_or(at + len, |total| total.min(at + len));
+        let (start, end) = self.received.first_gap(at, limit)?;
+        self.received.insert(start, end);
+        self.first_byte.get_or_insert(now);
+        Some((start, end - start))
+    }
+
+    /// Forgets all bytes: they go to another blob from now on. Sources are the caller's to stop.
+    pub fn restart(&mut self, blob: BlobId, known_bytes: Option<u64>) {
+        self.blob = blob;
+        self.received = RangeSet::default();
+        self.total = known_bytes.map_or(Total::Unknown, Total::Known);
+        self.first_byte = None;
+        self.http_bytes = 0;
+        self.p2p_bytes = 0;
+        self.suppliers.clear();
+        self.verifying = false;
+    }
+}

@@ -1,0 +1,112 @@
+//! Who fetches a segment that nobody has.
+//!
+//! Every viewer computes the same 64-bit score for each pair of viewer and segment (rendezvous hashing). The lowest
+//! score fetches at once; the others wait one *slot* each, in the order of their scores, and stand down as soon as
+//! they hear of a fetch. With the whole swarm in sight the slot is the viewer's exact rank. In a larger swarm only
+//! neighbours are in sight, and "lowest among the neighbours" would elect one viewer per neighbourhood: N/(d+1) of
+//! them. So a score is also held against the swarm's size, which the tracker tells: the viewer whose score lies
+//! under [`EXPECTED_FETCHERS`]/N of the whole range is in slot 0, and each further slot doubles that share. A
+//! fetch's announcement crosses the swarm in a few hops while the next slot waits, so the expected number of
+//! fetches stays near a small constant however large the swarm is.
+
+use crate::id::{PeerId, SegmentKey};
+
+/// How many viewers are expected in slot 0 when the swarm is larger than what can be seen of it. With 2, slot 0 is
+/// empty with probability e^-2 = 0.14.
+pub const EXPECTED_FETCHERS: f64 = 2.0;
+
+/// The score of a viewer for a segment: uniform over all `u64`, the same on every machine.
+pub fn score(peer: &PeerId, key: &SegmentKey) -> u64 {
+    let mut state = 0x9e37_79b9_7f4a_7c15u64;
+    for chunk in peer.0.chunks(8) {
+        let mut word = [0; 8];
+        word[..chunk.len()].copy_from_slice(chunk);
+        state = mix(state ^ u64::from_le_bytes(word));
+    }
+    for word in [key.track.0, u64::from(key.discontinuity), key.sequence] {
+        state = mix(state ^ word);
+    }
+    state
+}
+
+/// The finaliser of SplitMix64 (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators, 2014).
+fn mix(word: u64) -> u64 {
+    let word = word.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let word = (word ^ (word >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let word = (word ^ (word >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    word ^ (word >> 31)
+}
+
+/// A viewer's slot for a segment: 0 fetches at once, each further slot waits longer.
+///
+/// `lower` is how many viewers in sight that want the segment have a lower score, `in_sight` how many there are
+/// in all (without the viewer itself), `swarm` the estimated number of viewers that want it (itself included).
+pub fn slot(own_score: u64, lower: u32, in_sight: u32, swarm: u32) -> u32 {
+    if swarm <= in_sight.saturating_add(1) {
+        return lower;
+    }
+    let expected_rank = own_score as f64 / u64::MAX as f64 * f64::from(swarm);
+    let slot = if expected_rank < EXPECTED_FETCHERS {
+        0
+    } else {
+        1 + (expected_rank / EXPECTED_FETCHERS).log2().floor() as u32
+    };
+    // A neighbour with a lower score is ahead of us for certain.
+    slot.max(lower.min(1))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::{Id20, TrackId};
+
+    fn peer(number: u32) -> PeerId {
+        let mut id = *b"-HS0100-000000000000";
+        id[16..].copy_from_slice(&number.to_be_bytes());
+        Id20(id)
+    }
+
+    fn key(sequence: u64) -> SegmentKey {
+        SegmentKey { track: TrackId(7), discontinuity: 0, sequence }
+    }
+
+    #[test]
+    fn exactly_one_viewer_is_first_when_all_see_each_other() {
+        for sequence in 0..50 {
+            let scores: Vec<u64> = (0..8).map(|n| score(&peer(n), &key(sequence))).collect();
+            let mut slots: Vec<u32> = scores
+                .iter()
+                .map(|own| slot(*own, scores.iter().filter(|other| *other < own).count() as u32, 7, 8))
+                .collect();
+            slots.sort_unstable();
+            assert_eq!(slots, (0..8).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_large_swarm_elects_about_two_and_doubles() {
+        let swarm = 10_000;
+        let mut by_slot = [0u32; 32];
+        let segments = 50;
+        for sequence in 0..segments {
+            for n in 0..swarm {
+                by_slot[slot(score(&peer(n), &key(sequence)), 0, 30, swarm) as usize] += 1;
+            }
+        }
+        let mean = |at: usize| f64::from(by_slot[at]) / segments as f64;
+        assert!((1.5..2.6).contains(&mean(0)), "{}", mean(0));
+        assert!((1.5..2.6).contains(&mean(1)), "{}", mean(1));
+        assert!((3.0..5.0).contains(&mean(2)), "{}", mean(2));
+    }
+
+    #[test]
+    fn work_is_spread_evenly() {
+        let mut wins = [0u32; 5];
+        for sequence in 0..1000 {
+            let scores: Vec<u64> = (0..5).map(|n| score(&peer(n), &key(sequence))).collect();
+            let first = (0..5).min_by_key(|&n| scores[n]).expect("five");
+            wins[first] += 1;
+        }
+        assert!(wins.iter().all(|&count| (150..250).contains(&count)), "{wins:?}");
+    }
+}

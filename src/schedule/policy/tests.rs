@@ -1,0 +1,211 @@
+use super::*;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn item() -> Item {
+    Item {
+        priority: 5,
+        ahead_of_want: 0,
+        need_in: 20 * SECOND,
+        duration: 4 * SECOND,
+        expected_bytes: Some(500_000),
+        missing_for: Duration::ZERO,
+        slot: 0,
+        http_blocked: false,
+        announced: false,
+        peer_span: None,
+    }
+}
+
+fn choose_with(loader: &LoaderConfig, company: Company, item: Item) -> Choice {
+    View { loader, company, http_bps: Some(8_000_000), http_forbidden: false }.choose(&item)
+}
+
+fn choose(company: Company, item: Item) -> Choice {
+    choose_with(&LoaderConfig::default(), company, item)
+}
+
+fn random() -> LoaderConfig {
+    LoaderConfig { coordination: Coordination::Random, ..LoaderConfig::default() }
+}
+
+#[test]
+fn a_lone_viewer_plays_as_without_us() {
+    assert_eq!(choose(Company::Alone, item()), Choice::Http(HttpReason::Alone));
+    let ahead = Item { ahead_of_want: 1, ..item() };
+    assert_eq!(choose(Company::Alone, ahead), Choice::Idle, "nothing is fetched for nobody");
+}
+
+#[test]
+fn the_segment_needed_now_never_waits_for_company() {
+    let needed = Item { priority: 0, need_in: Duration::ZERO, ..item() };
+    for company in [Company::Connected, Company::Expected { left: SECOND }, Company::Alone] {
+        assert!(matches!(choose(company, needed), Choice::Http(_)), "{company:?}");
+    }
+}
+
+#[test]
+fn promised_peers_get_the_time_that_costs_nothing() {
+    let expected = Company::Expected { left: 3 * SECOND };
+    assert_eq!(choose(expected, item()), Choice::Wait(3 * SECOND));
+    // 500,000 bytes at 8 Mbit/s take 0.5 s: twice that and the margin are kept free.
+    let soon = Item { need_in: 2 * SECOND, ..item() };
+    assert_eq!(choose(expected, soon), Choice::Wait(SECOND / 2));
+    let over = Company::Expected { left: Duration::ZERO };
+    assert_eq!(choose(over, item()), Choice::Http(HttpReason::Alone));
+}
+
+#[test]
+fn a_peer_is_preferred_while_there_is_time() {
+    let held = Item { peer_span: Some(PeerSpan::Unknown), announced: true, ..item() };
+    assert_eq!(choose(Company::Connected, held), Choice::Peer);
+    let thin = Item { need_in: SECOND, ..held };
+    assert_eq!(choose(Company::Connected, thin), Choice::Http(HttpReason::Deadline));
+    let quick = Item { peer_span: Some(PeerSpan::About(SECOND / 4)), ..thin };
+    assert_eq!(choose(Company::Connected, quick), Choice::Peer, "a peer as quick as HTTP is as safe");
+    let slow = Item { peer_span: Some(PeerSpan::About(5 * SECOND)), ..thin };
+    assert_eq!(choose(Company::Connected, slow), Choice::Http(HttpReason::Deadline));
+}
+
+#[test]
+fn p2p_download_max_priority_bounds_peers() {
+    let held = Item { peer_span: Some(PeerSpan::Unknown), announced: true, ..item() };
+    let loader = LoaderConfig { p2p_download_max_priority: 4, ..LoaderConfig::default() };
+    assert!(matches!(choose_with(&loader, Company::Connected, held), Choice::Wait(_)));
+    let loader = LoaderConfig { p2p_download_max_priority: 5, ..loader };
+    assert_eq!(choose_with(&loader, Company::Connected, held), Choice::Peer);
+}
+
+#[test]
+fn only_the_elected_fetches_and_the_others_take_their_turn() {
+    assert_eq!(choose(Company::Connected, item()), Choice::Http(HttpReason::Elected));
+    let second = Item { slot: 1, ..item() };
+    assert_eq!(choose(Company::Connected, second), Choice::Wait(SECOND));
+    let third = Item { slot: 2, missing_for: SECOND, ..item() };
+    assert_eq!(choose(Company::Connected, third), Choice::Wait(SECOND));
+    let its_turn = Item { slot: 2, missing_for: 2 * SECOND, ..item() };
+    assert_eq!(choose(Company::Connected, its_turn), Choice::Http(HttpReason::Elected));
+    let announced = Item { announced: true, ..its_turn };
+    assert!(matches!(choose(Company::Connected, announced), Choice::Wait(_)));
+}
+
+#[test]
+fn the_draw_interval_is_the_width_of_a_turn() {
+    let loader = LoaderConfig { http_download_probability_interval: 300, ..LoaderConfig::default() };
+    let second = Item { slot: 1, ..item() };
+    assert_eq!(choose_with(&loader, Company::Connected, second), Choice::Wait(Duration::from_millis(300)));
+}
+
+#[test]
+fn turns_shrink_when_time_is_short() {
+    let hurried = Item { slot: 1, need_in: 2300 * SECOND / 1000, priority: 1, ..item() };
+    let Choice::Wait(wait) = choose(Company::Connected, hurried) else { panic!("not its turn yet") };
+    assert_eq!(wait, Duration::from_millis(200), "a quarter of the slack of 0.8 s");
+}
+
+#[test]
+fn http_download_max_priority_and_probability_bound_early_http() {
+    let loader = LoaderConfig { http_download_max_priority: 4, ..LoaderConfig::default() };
+    assert!(matches!(choose_with(&loader, Company::Connected, item()), Choice::Wait(_)));
+    let loader = LoaderConfig { http_download_probability: 0.0, ..LoaderConfig::default() };
+    assert!(matches!(choose_with(&loader, Company::Connected, item()), Choice::Wait(_)));
+    let required = Item { priority: 1, ..item() };
+    assert_eq!(
+        choose_with(&loader, Company::Connected, required),
+        Choice::Http(HttpReason::Elected),
+        "a required segment is fetched whatever the chance"
+    );
+}
+
+#[test]
+fn required_segments_priority_decides_without_coordination() {
+    let loader = random();
+    assert!(matches!(choose_with(&loader, Company::Connected, item()), Choice::Wait(_)));
+    let loader = LoaderConfig { required_segments_priority: 5, ..loader };
+    assert_eq!(choose_with(&loader, Company::Connected, item()), Choice::Http(HttpReason::Required));
+}
+
+#[test]
+fn prefetch_is_short_under_coordination_and_by_the_settings_without() {
+    let held = Item { peer_span: Some(PeerSpan::Unknown), announced: true, ..item() };
+    let near = Item { ahead_of_want: PREFETCH_SEGMENTS, ..held };
+    let far = Item { ahead_of_want: PREFETCH_SEGMENTS + 1, ..held };
+    assert_eq!(choose(Company::Connected, near), Choice::Peer);
+    assert_eq!(choose(Company::Connected, far), Choice::Idle);
+    assert_eq!(choose_with(&random(), Company::Connected, far), Choice::Peer);
+}
+
+#[test]
+fn a_failed_segment_is_left_alone_ahead_of_need() {
+    let blocked = Item { http_blocked: true, ahead_of_want: 1, ..item() };
+    assert_eq!(choose(Company::Connected, blocked), Choice::Idle);
+    let held = Item { peer_span: Some(PeerSpan::Unknown), need_in: Duration::ZERO, ..blocked };
+    assert_eq!(choose(Company::Connected, held), Choice::Peer, "any peer is better than a failed origin");
+}
+
+#[test]
+fn the_start_up_mode_forbids_http_but_not_peers() {
+    let loader = LoaderConfig::default();
+    let view = View { loader: &loader, company: Company::Connected, http_bps: None, http_forbidden: true };
+    let needed = Item { priority: 0, need_in: Duration::ZERO, ..item() };
+    assert_eq!(view.choose(&needed), Choice::Idle);
+    assert_eq!(view.choose(&Item { peer_span: Some(PeerSpan::Unknown), ..needed }), Choice::Peer);
+}
+
+fn progress() -> Progress {
+    Progress {
+        need_in: SECOND,
+        required: true,
+        running_for: SECOND,
+        idle_for: Duration::ZERO,
+        missing_bytes: Some(100_000),
+        bps: Some(8_000_000),
+        http_span: SECOND / 2,
+        http_blocked: false,
+    }
+}
+
+fn review(progress: &Progress) -> Review {
+    let loader = LoaderConfig::default();
+    View { loader: &loader, company: Company::Connected, http_bps: Some(8_000_000), http_forbidden: false }
+        .review(progress)
+}
+
+#[test]
+fn a_download_that_will_make_it_is_kept() {
+    assert!(matches!(review(&progress()), Review::Keep(_)));
+    assert!(matches!(review(&Progress { need_in: 30 * SECOND, bps: None, ..progress() }), Review::Keep(_)));
+}
+
+#[test]
+fn a_download_that_will_not_make_it_is_replaced() {
+    assert!(matches!(review(&Progress { bps: Some(100_000), ..progress() }), Review::Fallback(_)));
+    assert!(matches!(review(&Progress { bps: None, ..progress() }), Review::Fallback(_)));
+    assert!(matches!(review(&Progress { idle_for: 2 * SECOND, ..progress() }), Review::Fallback(_)));
+    let not_needed = Progress { required: false, bps: None, ..progress() };
+    assert!(matches!(review(&not_needed), Review::Keep(_)));
+    let no_http = Progress { http_blocked: true, bps: None, ..progress() };
+    assert!(matches!(review(&no_http), Review::Keep(_)));
+}
+
+#[test]
+fn p2p_segment_download_timeout_gives_the_peer_up() {
+    let old = Progress { running_for: 61 * SECOND, ..progress() };
+    assert!(matches!(review(&old), Review::GiveUp(_)));
+    let loader = LoaderConfig { p2p_segment_download_timeout: 500, ..LoaderConfig::default() };
+    let view = View { loader: &loader, company: Company::Connected, http_bps: None, http_forbidden: false };
+    assert!(matches!(view.review(&progress()), Review::GiveUp(_)));
+}
+
+#[test]
+fn random_draws_follow_the_settings() {
+    let loader = LoaderConfig { http_download_probability: 0.06, ..random() };
+    assert_eq!(random_draw(&loader, 1, 10, 0.59, 0.0), Some(0), "ten candidates make 0.6");
+    assert_eq!(random_draw(&loader, 1, 10, 0.61, 0.0), None);
+    assert_eq!(random_draw(&loader, 1, 10, 0.0, 0.999), Some(9));
+    assert_eq!(random_draw(&loader, 1, 0, 0.0, 0.0), None);
+    assert_eq!(random_draw(&loader, 0, 10, 0.0, 0.0), Some(0), "without peers as well");
+    let skip = LoaderConfig { http_download_probability_skip_if_no_peers: true, ..loader };
+    assert_eq!(random_draw(&skip, 0, 10, 0.0, 0.0), None);
+    assert_eq!(random_draw(&skip, 1, 10, 0.0, 0.0), Some(0));
+}

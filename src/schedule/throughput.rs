@@ -1,0 +1,63 @@
+//! How fast bytes come.
+
+use std::time::Duration;
+
+/// An estimate of a transfer rate from finished or running transfers: an exponentially weighted mean in which a
+/// transfer counts by its duration, so that many tiny transfers do not drown one long one.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RateEstimate {
+    bits: f64,
+    seconds: f64,
+}
+
+/// A sample of this many seconds halves the weight of what was known before.
+const HALF_LIFE_SECONDS: f64 = 8.0;
+/// Shorter transfers say more about buffers than about the network.
+const SHORTEST_SECONDS: f64 = 0.005;
+
+impl RateEstimate {
+    /// Learns that `bytes` took `span`.
+    pub fn record(&mut self, bytes: u64, span: Duration) {
+        if bytes == 0 {
+            return;
+        }
+        let seconds = span.as_secs_f64().max(SHORTEST_SECONDS);
+        let keep = 0.5f64.powf((seconds / HALF_LIFE_SECONDS).max(0.1));
+        self.bits = self.bits * keep + bytes as f64 * 8.0;
+        self.seconds = self.seconds * keep + seconds;
+    }
+
+    /// The rate in bits per second, if anything is known.
+    pub fn bps(&self) -> Option<u64> {
+        (self.seconds > 0.0).then(|| (self.bits / self.seconds) as u64)
+    }
+}
+
+/// How long `bytes` take at `bps`.
+pub fn span_for(bytes: u64, bps: u64) -> Duration {
+    Duration::from_micros((bytes.saturating_mul(8_000_000)).checked_div(bps.max(1)).unwrap_or(u64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_a_change_and_ignores_nothing_known() {
+        let mut rate = RateEstimate::default();
+        assert_eq!(rate.bps(), None);
+        rate.record(1_000_000, Duration::from_secs(1));
+        assert_eq!(rate.bps(), Some(8_000_000));
+        for _ in 0..20 {
+            rate.record(100_000, Duration::from_secs(2));
+        }
+        let now = rate.bps().expect("known");
+        assert!((400_000..1_000_000).contains(&now), "{now}");
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(span_for(1_000_000, 8_000_000), Duration::from_secs(1));
+        assert_eq!(span_for(1, 0), Duration::from_secs(8));
+    }
+}
