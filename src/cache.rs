@@ -7,6 +7,7 @@
 //! therefore be passed by locked segments, the bytes never.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Bound;
 use std::time::Duration;
 
 use crate::config::LoaderConfig;
@@ -178,12 +179,8 @@ impl Cache {
     }
 
     fn fit(&mut self, locked: &impl Fn(SegmentKey) -> bool, evicted: &mut Vec<Evicted>) {
-        if self.entries.len() <= self.max_count && self.bytes <= self.budget_bytes {
-            return;
-        }
-        let candidates: Vec<SegmentKey> =
-            self.by_use.iter().map(|(_, key)| *key).filter(|key| !locked(*key)).collect();
-        for key in candidates {
+        let mut from = Bound::Unbounded;
+        loop {
             let why = if self.bytes > self.budget_bytes {
                 EvictCause::Bytes
             } else if self.entries.len() > self.max_count {
@@ -191,7 +188,10 @@ impl Cache {
             } else {
                 return;
             };
-            self.evict(key, why, evicted);
+            let mut rest = self.by_use.range((from, Bound::Unbounded));
+            let Some(&oldest) = rest.find(|(_, key)| !locked(*key)) else { return };
+            self.evict(oldest.1, why, evicted);
+            from = Bound::Excluded(oldest);
         }
     }
 

@@ -42,11 +42,19 @@ pub fn ones(bits: &[u8]) -> impl Iterator<Item = usize> + '_ {
 /// The bitmap of some media sequence numbers counted from `first`. Numbers before `first`, or [`MAX_HAVE_BITS`] or
 /// more after it, are left out.
 pub fn from_sequences(first: u64, sequences: impl IntoIterator<Item = u64>) -> Vec<u8> {
-    let mut bits = Vec::new();
+    // This is the cost of announcing to a new peer, so nothing grows bit by bit.
+    let mut bits = vec![0; MAX_HAVE_BITS / 8];
+    let mut used = 0;
     for sequence in sequences {
-        if let Some(index) = sequence.checked_sub(first).and_then(|index| usize::try_from(index).ok()) {
-            set(&mut bits, index);
+        let Some(index) = sequence.checked_sub(first) else { continue };
+        let byte = (index / 8) as usize;
+        if index < MAX_HAVE_BITS as u64
+            && let Some(bits) = bits.get_mut(byte)
+        {
+            *bits |= 1 << (index % 8);
+            used = used.max(byte + 1);
         }
     }
+    bits.truncate(used);
     bits
 }
