@@ -67,7 +67,9 @@ impl Engine {
             }
             Input::TrackerText { tracker, text } => {
                 let size = self.signal.swarm_size();
-                self.signal.tracker_text(now, &mut self.rng, tracker, &text, &mut self.outbox);
+                let swarm = &self.swarm;
+                let admits = |peer| swarm.admits(now, peer);
+                self.signal.tracker_text_if(now, &mut self.rng, tracker, &text, &admits, &mut self.outbox);
                 self.dirty |= self.signal.swarm_size() != size;
             }
             Input::OfferReady { link, sdp } => {

@@ -22,7 +22,7 @@ use crate::time::Time;
 use crate::wire::{HaveState, Interest};
 
 use super::Engine;
-use super::io::{RequestFailure, TrackKind};
+use super::io::{FetchError, RequestFailure, TrackKind};
 
 /// A tracker that has not answered after this long is not waited for.
 const TRACKER_GRACE: Duration = Duration::from_secs(2);
@@ -263,6 +263,8 @@ impl Engine {
             let started = http.started;
             if brings_nothing && self.best_peer(queued, true).is_some() {
                 self.abandon(queued.key);
+                // Else the time of need would choose HTTP once more.
+                self.failed.insert(queued.key, (self.now + SLOW_HTTP, FetchError::Timeout));
             } else if download.received.is_empty() {
                 self.plan_again_at((started + SLOW_HTTP).max(self.now + SLOW_HTTP / 10));
             }

@@ -1,0 +1,378 @@
+//! What becomes of a segment on its way: sources, continuations, failures, sharing.
+
+mod rig;
+
+use hlswarm::engine::{Event, FetchError, Input, Placement, SegmentSource, TimelineUpdate, TrackKind};
+use hlswarm::id::{ByteRange, RequestId, SegmentKey, TrackId, TransferId};
+use hlswarm::wire::{Frame, HaveEntry, HaveState, RefuseReason};
+use rig::{Rig, SEGMENT_BYTES, key, segment};
+use serde_json::json;
+
+/// Nobody fetches ahead of need by itself, so that a test sees what it asked for and nothing else.
+fn quiet() -> serde_json::Value {
+    json!({ "loader": { "coordination": "random", "httpDownloadProbability": 0, "httpDownloadRanges": true } })
+}
+
+fn loaded(rig: &Rig) -> Vec<(u64, SegmentSource)> {
+    rig.events
+        .iter()
+        .filter_map(|event| match event {
+            Event::SegmentLoaded { key, source, .. } => Some((key.sequence, *source)),
+            _ => None,
+        })
+        .collect()
+}
+
+#[test]
+fn a_segment_comes_from_a_peer() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+    assert_eq!(loaded(&rig), [(3, SegmentSource::P2p)]);
+    assert!(rig.fetches.is_empty());
+    assert_eq!(rig.engine.stats().p2p_bytes, SEGMENT_BYTES);
+    // A second request is answered from the cache.
+    rig.want(3);
+    assert_eq!(rig.delivered.len(), 2);
+}
+
+#[test]
+fn a_segment_larger_than_expected_comes_in_pieces() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    let total = 290_000;
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let mut served = Vec::new();
+    while let Some(asked) = rig.asked.first().copied() {
+        rig.asked.remove(0);
+        served.push((asked.at, asked.len));
+        rig.serve(peers[0], asked, total, u64::from(asked.len));
+    }
+    assert!(served.len() > 1, "{served:?}");
+    assert_eq!(rig.delivered, [(RequestId(1), total)]);
+}
+
+#[test]
+fn a_claim_that_cannot_be_true_is_not_followed() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    // Three times bitrate and duration is the most that is believed.
+    rig.say(peers[0], &Frame::Accept { transfer: asked.transfer, total_bytes: 4 * SEGMENT_BYTES as u32 });
+    let placed = rig.send_data(peers[0], asked.transfer, 0, 60_000);
+    assert_eq!(placed, Placement::Discard);
+    rig.advance(12_000);
+    let fetch = rig.take_fetches().pop().expect("HTTP takes over");
+    assert_eq!(fetch.range, None);
+    rig.serve_http(&fetch);
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+}
+
+#[test]
+fn a_continuation_of_another_length_starts_over() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES - 1000, 40_000);
+    rig.advance(11_500);
+    let fetch = rig.take_fetches().pop().expect("HTTP takes over");
+    assert_eq!(fetch.range, Some(ByteRange { start: 40_000, end: u64::MAX }));
+    // The origin's segment is longer than the peer said: nothing of the peer's may stay.
+    rig.open(&fetch, 206, Some(SEGMENT_BYTES - 40_000));
+    let whole = rig.take_fetches().pop().expect("a new download");
+    assert!(rig.cancelled.contains(&fetch.id));
+    assert_eq!(whole.range, None);
+    rig.serve_http(&whole);
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+    assert_eq!(loaded(&rig), [(3, SegmentSource::Http)]);
+}
+
+#[test]
+fn a_server_without_range_is_read_from_the_beginning() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES, 40_000);
+    rig.advance(11_500);
+    let fetch = rig.take_fetches().pop().expect("HTTP takes over");
+    rig.open(&fetch, 200, Some(SEGMENT_BYTES));
+    rig.body(&fetch, SEGMENT_BYTES);
+    rig.input(Input::FetchDone { fetch: fetch.id });
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+    assert_eq!(loaded(&rig), [(3, SegmentSource::Mixed)]);
+}
+
+#[test]
+fn a_byte_range_is_cut_out_of_a_whole_resource() {
+    let mut rig = Rig::new(json!({}));
+    let mut ranged = segment(0);
+    ranged.byte_range = Some(ByteRange { start: 50_000, end: 50_000 + SEGMENT_BYTES });
+    rig.playlist(vec![ranged], false);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.open(&fetch, 200, Some(100_000_000));
+    rig.body(&fetch, 50_000 + SEGMENT_BYTES + 32_000);
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+    assert!(rig.cancelled.contains(&fetch.id), "the rest of the film is not read");
+}
+
+#[test]
+fn a_truncated_body_is_never_kept_or_shared() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.open(&fetch, 200, Some(SEGMENT_BYTES));
+    rig.body(&fetch, SEGMENT_BYTES - 1);
+    rig.input(Input::FetchDone { fetch: fetch.id });
+    assert_eq!(rig.failed, [RequestId(1)]);
+    assert_eq!(rig.engine.stats().cache.segments, 0);
+    rig.say(
+        peers[0],
+        &Frame::Request { transfer: TransferId(1), key: key(0), resource_offset: 0, at: 0, len: 0 },
+    );
+    assert!(rig.sent.iter().any(|(_, frame)| matches!(frame, Frame::Refuse { .. })));
+    assert!(rig.blobs.is_empty(), "its bytes are dropped");
+}
+
+#[test]
+fn an_empty_body_is_a_failure() {
+    let mut rig = Rig::new(quiet());
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().or_else(|| {
+        rig.advance(5_000);
+        rig.take_fetches().pop()
+    });
+    let fetch = fetch.expect("needed now");
+    rig.open(&fetch, 200, Some(0));
+    rig.input(Input::FetchDone { fetch: fetch.id });
+    assert_eq!(rig.failed.len(), 1);
+}
+
+#[test]
+fn bytes_are_forwarded_while_they_arrive() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.open(&fetch, 200, Some(SEGMENT_BYTES));
+    rig.say(
+        peers[0],
+        &Frame::Request { transfer: TransferId(1), key: key(0), resource_offset: 0, at: 0, len: 0 },
+    );
+    rig.body(&fetch, 60_000);
+    let early: u32 = rig.data.iter().map(|(_, _, len)| *len).sum();
+    assert!(early >= 32_000, "{early} bytes before the segment is complete");
+    rig.body(&fetch, SEGMENT_BYTES - 60_000);
+    rig.input(Input::FetchDone { fetch: fetch.id });
+    assert_eq!(rig.data.iter().map(|(_, _, len)| u64::from(*len)).sum::<u64>(), SEGMENT_BYTES);
+}
+
+#[test]
+fn another_byte_range_is_refused() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.fill([0]);
+    rig.say(
+        peers[0],
+        &Frame::Request { transfer: TransferId(1), key: key(0), resource_offset: 77, at: 0, len: 0 },
+    );
+    let refused =
+        rig.sent.iter().any(|(_, f)| matches!(f, Frame::Refuse { reason: RefuseReason::Absent, .. }));
+    assert!(refused);
+    assert!(rig.data.is_empty());
+}
+
+#[test]
+fn a_peer_that_leaves_is_replaced_by_another() {
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
+    rig.has(peers[0], [5]);
+    rig.has(peers[1], [5]);
+    rig.playhead(0, 20_000);
+    rig.want(5);
+    let first = rig.take_asked()[0];
+    let (leaver, stayer) =
+        if first.link == peers[0].link { (peers[0], peers[1]) } else { (peers[1], peers[0]) };
+    rig.serve(leaver, first, SEGMENT_BYTES, 60_000);
+    rig.say(leaver, &Frame::Goodbye { reason: hlswarm::wire::GoodbyeReason::Leaving });
+    let second = rig.take_asked()[0];
+    assert_eq!((second.link, second.at), (stayer.link, 60_000), "it goes on where the other stopped");
+    rig.serve(stayer, second, SEGMENT_BYTES, SEGMENT_BYTES);
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+    assert!(rig.fetches.is_empty());
+}
+
+#[test]
+fn peers_help_when_the_origin_fails() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.playhead(0, 0);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.has(peers[0], [0]);
+    rig.fail_fetch(&fetch, FetchError::Status(503));
+    assert!(rig.failed.is_empty());
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    assert_eq!(rig.delivered.len(), 1);
+}
+
+#[test]
+fn the_player_hears_of_a_failure_and_may_try_again_at_once() {
+    let (mut rig, _) = Rig::connected(quiet(), 1);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.fail_fetch(&fetch, FetchError::Status(404));
+    assert_eq!(rig.failed, [RequestId(1)]);
+    rig.want(0);
+    assert_eq!(rig.take_fetches().len(), 1);
+}
+
+#[test]
+fn a_hanging_origin_gives_way_to_a_peer() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.has(peers[0], [0]);
+    rig.advance(3_500);
+    assert!(rig.cancelled.contains(&fetch.id));
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    assert_eq!(rig.delivered.len(), 1);
+}
+
+#[test]
+fn the_validator_has_the_last_word() {
+    let mut rig = Rig::with(quiet(), true);
+    rig.tracker_up(2);
+    let peer = rig.connect_peer();
+    rig.has(peer, [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    rig.serve(peer, asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    assert!(rig.delivered.is_empty());
+    let blob = rig.verify[0];
+    rig.input(Input::Verified { blob, ok: false });
+    assert!(rig.closed.contains(&peer.link), "the peer is banned");
+    let fetch = rig.take_fetches().pop().expect("HTTP fetches it anew");
+    assert_eq!(fetch.range, None);
+    rig.serve_http(&fetch);
+    let blob = rig.verify[1];
+    rig.input(Input::Verified { blob, ok: true });
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+}
+
+#[test]
+fn a_segment_refused_from_the_origin_fails() {
+    let mut rig = Rig::with(quiet(), true);
+    rig.tracker_up(1);
+    rig.want(0);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.serve_http(&fetch);
+    let blob = rig.verify[0];
+    rig.input(Input::Verified { blob, ok: false });
+    assert_eq!(rig.failed.len(), 1);
+    assert_eq!(rig.engine.stats().cache.segments, 0);
+}
+
+#[test]
+fn a_new_numbering_voids_what_was_kept() {
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(1);
+    rig.playlist((1000..1010).map(segment).collect(), true);
+    rig.want(1005);
+    let fetch = rig.take_fetches().pop().expect("needed now");
+    rig.serve_http(&fetch);
+    assert_eq!(rig.engine.stats().cache.segments, 1);
+    rig.want(1006);
+    rig.playlist((0..10).map(segment).collect(), true);
+    assert_eq!(rig.engine.stats().cache.segments, 0);
+    assert_eq!(rig.failed.len(), 1, "an open request is not left hanging");
+    assert!(rig.blobs.is_empty());
+}
+
+#[test]
+fn a_rendition_switch_stops_what_nobody_waits_for() {
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(1);
+    let other = TrackId::from_name("main high.m3u8");
+    let update = TimelineUpdate {
+        track: other,
+        kind: TrackKind::Main,
+        live: false,
+        bitrate_bps: Some(1_000_000),
+        segments: (0..60).map(segment).collect(),
+    };
+    rig.input(Input::Timeline(update));
+    let request = rig.want(0);
+    let first = rig.take_fetches().pop().expect("needed now");
+    rig.open(&first, 200, Some(SEGMENT_BYTES));
+    rig.input(Input::Cancel { request });
+    let key = SegmentKey { track: other, discontinuity: 0, sequence: 0 };
+    rig.input(Input::Want { request: RequestId(99), key });
+    assert_eq!(rig.cancelled, [first.id]);
+    let second = rig.take_fetches().pop().expect("the other rendition");
+    rig.serve_http(&second);
+    assert_eq!(rig.delivered, [(RequestId(99), SEGMENT_BYTES)]);
+}
+
+#[test]
+fn shutdown_leaves_nothing_behind() {
+    let (mut rig, peers) = Rig::connected(json!({}), 2);
+    rig.fill([0, 1]);
+    rig.has(peers[0], [9]);
+    rig.want(9);
+    rig.input(Input::Shutdown);
+    assert!(rig.blobs.is_empty());
+    assert!(peers.iter().all(|peer| rig.closed.contains(&peer.link)));
+    assert!(rig.sent.iter().any(|(_, frame)| matches!(frame, Frame::Goodbye { .. })));
+    assert!(rig.tracker_texts.iter().any(|text| text.contains("\"stopped\"")));
+    assert_eq!(rig.failed.len(), 1);
+    rig.want(10);
+    assert_eq!(rig.failed.len(), 2, "later requests are turned away");
+}
+
+#[test]
+fn switching_peers_off_goes_on_over_http() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], [3]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    rig.serve(peers[0], asked, SEGMENT_BYTES, 40_000);
+    rig.input(Input::UseP2p { enabled: false });
+    assert!(rig.closed.contains(&peers[0].link));
+    let fetch = rig.take_fetches().pop().expect("HTTP goes on at once");
+    rig.serve_http(&fetch);
+    assert_eq!(rig.delivered.len(), 1);
+}
+
+#[test]
+fn a_fetch_in_flight_is_announced_and_not_repeated() {
+    let (mut rig, peers) = Rig::connected(json!({}), 1);
+    let entry = HaveEntry { key: key(7), state: HaveState::FetchingHttp };
+    rig.say(peers[0], &Frame::HaveDelta { entries: vec![entry] });
+    rig.playhead(0, 28_000);
+    rig.want(7);
+    assert!(!rig.fetched_sequences().contains(&7));
+    let asked = rig.asked.iter().find(|asked| asked.sequence == 7).copied();
+    assert!(asked.is_some(), "we attach to the download in flight");
+    // Ours are announced as well.
+    rig.want(20);
+    rig.advance(200);
+    let told = rig.sent.iter().any(|(_, frame)| match frame {
+        Frame::HaveDelta { entries } => {
+            entries.iter().any(|entry| entry.key == key(20) && entry.state == HaveState::FetchingHttp)
+        }
+        _ => false,
+    });
+    assert_eq!(told, rig.fetched_sequences().contains(&20));
+}
