@@ -1,0 +1,157 @@
+// npm test [-- STAGE...]: sets up what is missing and runs all tests, or only those of the stages named.
+
+import { readFileSync } from "node:fs";
+import { buildTracker, testFiles } from "./lib/build.mjs";
+import { countTests } from "./lib/counts.mjs";
+import { at, duration, exitOnProblem, Problem, run } from "./lib/run.mjs";
+import { setUp } from "./lib/setup.mjs";
+
+const cargo = (...args) => ({ command: "cargo", args });
+const bin = (name, ...args) => ({ command: at("node_modules", ".bin", name), args });
+const nodeTests = (files) => ({
+  command: process.execPath,
+  // One file at a time: several browsers at once starve each other on a small machine.
+  args: ["--test", "--test-concurrency=1", "--test-reporter=spec", ...files],
+});
+
+/** Clippy for the code that only exists in the browser, with the compiler that builds it. */
+function clippyForWasm() {
+  const { way, args = [], env } = JSON.parse(readFileSync(at(".cache", "wasm-toolchain.json"), "utf8"));
+  // Clippy is of the installed toolchain and cannot use the library of another compiler.
+  const command = way === "debian" ? "check" : "clippy";
+  const lint = way === "debian" ? [] : ["--", "-D", "warnings"];
+  return {
+    ...cargo(
+      command,
+      "--locked",
+      "--lib",
+      "--no-default-features",
+      "--target",
+      "wasm32-unknown-unknown",
+      ...args,
+      ...lint,
+    ),
+    env,
+  };
+}
+
+/**
+ * The stages. `steps` are commands; those that run tests print counts, which are summed; any that fails without having
+ * counted a failure counts as one.
+ */
+const stages = {
+  lint: {
+    what: "formatting, lints, types",
+    needs: ["rust", "npm", "wasm"],
+    steps: () => [
+      cargo("fmt", "--all", "--check"),
+      cargo("fmt", "--check", "--manifest-path", at("scripts", "wasm-bindgen", "Cargo.toml")),
+      bin("biome", "ci", "."),
+      bin("tsc", "--project", "js/tsconfig.json"),
+      cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"),
+      clippyForWasm(),
+    ],
+  },
+  rust: {
+    what: "engine and tracker",
+    needs: ["rust"],
+    counts: true,
+    steps: () => [cargo("test", "--locked", "--workspace", "--exclude", "hlswarm-sim")],
+  },
+  sim: {
+    what: "simulated swarms",
+    needs: ["rust"],
+    counts: true,
+    steps: () => [cargo("test", "--locked", "--release", "-p", "hlswarm-sim")],
+  },
+  build: {
+    what: "npm package and its size budget",
+    needs: ["rust", "npm", "wasm"],
+    steps: () => [{ command: process.execPath, args: [at("scripts", "build.mjs")] }],
+  },
+  js: {
+    what: "TypeScript and helpers",
+    needs: ["npm", "ffmpeg"],
+    counts: true,
+    steps: () => [nodeTests([...testFiles("js"), ...testFiles("tests/support"), ...testFiles("scripts")])],
+  },
+  packaging: {
+    what: "the package in bundlers and without",
+    needs: ["npm", "chromium"],
+    after: ["build"],
+    counts: true,
+    steps: () => [nodeTests(testFiles("tests/packaging"))],
+  },
+  tracker: {
+    what: "the tracker with foreign clients",
+    needs: ["rust", "npm"],
+    counts: true,
+    prepare: buildTracker,
+    steps: () => [nodeTests(testFiles("tracker"))],
+  },
+  browser: {
+    what: "real browsers",
+    needs: ["rust", "npm", "chromium", "ffmpeg"],
+    after: ["build"],
+    counts: true,
+    prepare: buildTracker,
+    steps: () => [nodeTests(testFiles("tests/browser"))],
+  },
+};
+
+/** Longer than any stage takes on a slow machine: a stage that hangs must not hang everything. */
+const stageTimeoutMs = 40 * 60_000;
+
+async function runStage(name) {
+  const { what, steps, prepare, counts } = stages[name];
+  console.log(`\n=== ${name}: ${what}`);
+  const startedMs = performance.now();
+  let passed = 0;
+  let failed = 0;
+  try {
+    await prepare?.();
+    for (const { command, args, env } of steps()) {
+      const result = await run(command, args, { env, timeoutMs: stageTimeoutMs });
+      const found = counts ? countTests(result.output) : { passed: 0, failed: 0 };
+      passed += found.passed;
+      failed += found.failed;
+      if (!result.ok && found.failed === 0) failed++;
+      if (!result.ok) console.error(`${name}: \`${[command, ...args].join(" ")}\` ended with ${result.code}`);
+    }
+    if (counts && passed + failed === 0) {
+      console.error(`${name}: not a single test ran`);
+      failed++;
+    }
+  } catch (error) {
+    console.error(`${name}: ${error instanceof Problem ? error.message : error.stack}`);
+    failed++;
+  }
+  return { name, passed, failed, counts, ms: performance.now() - startedMs };
+}
+
+async function main(asked) {
+  const unknown = asked.filter((name) => !stages[name]);
+  if (unknown.length) {
+    throw new Problem(`no stage ${unknown.join(", ")}: there are ${Object.keys(stages).join(", ")}`);
+  }
+  // What a stage builds on comes along, in the order of the table.
+  const wanted = new Set(
+    asked.length ? asked.flatMap((name) => [name, ...(stages[name].after ?? [])]) : Object.keys(stages),
+  );
+  const chosen = Object.keys(stages).filter((name) => wanted.has(name));
+  await setUp([...new Set(chosen.flatMap((name) => stages[name].needs))]);
+  const results = [];
+  for (const name of chosen) results.push(await runStage(name));
+
+  console.log("");
+  for (const { name, passed, failed, counts, ms } of results) {
+    const outcome = failed ? "FAILED" : "ok";
+    const detail = counts ? `${passed} passed, ${failed} failed` : "";
+    console.log(`${name.padEnd(10)} ${outcome.padEnd(7)} ${duration(ms).padStart(12)}  ${detail}`.trimEnd());
+  }
+  const sum = (key) => results.reduce((total, result) => total + result[key], 0);
+  console.log(`\n${sum("passed")} passed, ${sum("failed")} failed`);
+  process.exitCode = sum("failed") ? 1 : 0;
+}
+
+main(process.argv.slice(2)).catch(exitOnProblem("test"));
