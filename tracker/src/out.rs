@@ -42,6 +42,7 @@ pub struct Out {
     text: String,
     sends: Vec<Send>,
     closes: Vec<(ConnId, CloseReason)>,
+    refused: Vec<(ConnId, &'static str)>,
 }
 
 #[derive(Debug)]
@@ -68,6 +69,11 @@ impl Out {
         self.closes.iter().copied()
     }
 
+    /// The refused messages: from whom, and a short name of why. For logs; the clients were told.
+    pub fn refusals(&self) -> impl Iterator<Item = (ConnId, &'static str)> {
+        self.refused.iter().copied()
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
         self.sends.is_empty() && self.closes.is_empty()
@@ -78,6 +84,7 @@ impl Out {
         self.text.clear();
         self.sends.clear();
         self.closes.clear();
+        self.refused.clear();
     }
 
     /// Adds a message, written by `write`.
@@ -85,6 +92,11 @@ impl Out {
         let start = self.text.len();
         write(&mut self.text);
         self.sends.push(Send { to, kind, text: start..self.text.len() });
+    }
+
+    /// Notes a refused message.
+    pub(crate) fn refused(&mut self, conn: ConnId, why: &'static str) {
+        self.refused.push((conn, why));
     }
 
     /// Adds a connection to close.

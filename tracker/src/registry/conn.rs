@@ -1,11 +1,11 @@
 //! What the registry knows of each connection.
 
 use std::fmt;
-use std::net::IpAddr;
 
 use hlswarm::id::{PeerId, SwarmId};
 use hlswarm::time::Time;
 
+use super::admission::Prefix;
 use super::rate::Bucket;
 
 /// A connection, as the registry numbers it. Never reused: a slot's next user has another generation.
@@ -31,20 +31,6 @@ impl fmt::Debug for ConnId {
 impl fmt::Display for ConnId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.slot, self.generation)
-    }
-}
-
-/// What counts as one address: an IPv4 address or an IPv6 /64.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Prefix(u64);
-
-impl Prefix {
-    pub(crate) fn of(ip: IpAddr) -> Prefix {
-        match ip.to_canonical() {
-            // No global IPv6 prefix begins with these sixteen bits.
-            IpAddr::V4(ip) => Prefix(0xffff_0000_0000_0000 | u64::from(u32::from(ip))),
-            IpAddr::V6(ip) => Prefix((u128::from(ip) >> 64) as u64),
-        }
     }
 }
 

@@ -9,6 +9,7 @@
 //!
 //! Refusals are replies, never closes: stock clients that are closed stay away for minutes.
 
+mod admission;
 mod announce;
 mod conn;
 mod limits;
@@ -28,11 +29,12 @@ use rand::Rng;
 use crate::out::{CloseReason, Out, SendKind};
 use crate::protocol::{Fault, Incoming, Refusal, Token, parse, write_failure};
 
+pub use admission::{Admission, Prefix};
 pub use conn::ConnId;
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
 
-use conn::{Conn, Conns, OfferKey, Prefix};
+use conn::{Conn, Conns, OfferKey};
 use swarm::Swarm;
 
 /// Lookups only: nothing depends on the order of the entries.
@@ -48,7 +50,7 @@ pub struct Registry {
     swarms: Vec<Option<Swarm>>,
     free_swarms: Vec<u32>,
     swarm_index: Map<SwarmId, u32>,
-    connections_per_ip: Map<Prefix, u32>,
+    admission: Admission,
     ip_announces: Map<Prefix, Bucket>,
     ip_swarm_announces: Map<(Prefix, SwarmId), Bucket>,
     /// What becomes due in which second. Entries may be stale.
@@ -97,6 +99,25 @@ pub struct Counters {
     pub refused: BTreeMap<&'static str, u64>,
 }
 
+impl Counters {
+    /// Adds the counts of another registry.
+    pub fn merge(&mut self, other: &Counters) {
+        self.messages += other.messages;
+        self.announces += other.announces;
+        self.scrapes += other.scrapes;
+        self.offers += other.offers;
+        self.offers_dropped += other.offers_dropped;
+        self.answers += other.answers;
+        self.answers_dropped += other.answers_dropped;
+        self.candidates += other.candidates;
+        self.candidates_dropped += other.candidates_dropped;
+        self.expired += other.expired;
+        for (reason, count) in &other.refused {
+            *self.refused.entry(reason).or_default() += count;
+        }
+    }
+}
+
 /// How many there are now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Sizes {
@@ -140,7 +161,7 @@ impl Registry {
             swarms: Vec::new(),
             free_swarms: Vec::new(),
             swarm_index: Map::default(),
-            connections_per_ip: Map::default(),
+            admission: Admission::default(),
             ip_announces: Map::default(),
             ip_swarm_announces: Map::default(),
             due: BTreeMap::new(),
@@ -164,15 +185,8 @@ impl Registry {
 
     /// A client's connection is open.
     pub fn connect(&mut self, now: Time, ip: IpAddr) -> Result<ConnId, Denied> {
-        if self.conns.len() >= self.limits.connections {
-            return Err(Denied::Full);
-        }
         let ip = Prefix::of(ip);
-        let open = self.connections_per_ip.entry(ip).or_default();
-        if *open as usize >= self.limits.connections_per_ip {
-            return Err(Denied::Address);
-        }
-        *open += 1;
+        self.admission.enter(ip, self.limits.connections, self.limits.connections_per_ip)?;
         let conn = self.conns.insert(Conn::new(ip));
         self.plan(now + self.limits.first_announce, Due::FirstAnnounce(conn));
         Ok(conn)
@@ -181,12 +195,7 @@ impl Registry {
     /// A connection is closed: it leaves all its swarms.
     pub fn disconnect(&mut self, conn: ConnId) {
         let Some(gone) = self.conns.remove(conn) else { return };
-        if let Some(open) = self.connections_per_ip.get_mut(&gone.ip) {
-            *open -= 1;
-            if *open == 0 {
-                self.connections_per_ip.remove(&gone.ip);
-            }
-        }
+        self.admission.leave(gone.ip);
         for membership in gone.memberships {
             self.remove_member(membership.at, membership.index);
         }
@@ -261,6 +270,7 @@ impl Registry {
     fn refuse(&mut self, now: Time, conn: ConnId, fault: &Fault<'_>, out: &mut Out) {
         *self.counters.refused.entry(fault.refusal.label()).or_default() += 1;
         out.send(conn, SendKind::Reply, |text| write_failure(text, fault));
+        out.refused(conn, fault.refusal.label());
         let rate = self.limits.refusals_per_connection;
         let Some(state) = self.conns.get_mut(conn) else { return };
         if state.refusals.take(now, rate).is_err() {

@@ -46,6 +46,17 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes `tokens` in any case, and says how long until the debt is paid: zero if there is none.
+    pub fn charge(&mut self, now: Time, rate: Rate, tokens: u64) -> Duration {
+        if rate.per_second <= 0.0 {
+            return Duration::ZERO;
+        }
+        let cost = Duration::from_secs_f64(tokens as f64 / rate.per_second);
+        let depth = Duration::from_secs_f64(f64::from(rate.burst) / rate.per_second);
+        self.full_at = self.full_at.max(now) + cost;
+        self.full_at.since(now).saturating_sub(depth)
+    }
+
     /// Whether a token is there.
     pub fn has(&self, now: Time, rate: Rate) -> bool {
         let mut copy = *self;
@@ -78,6 +89,16 @@ mod tests {
         assert!(bucket.take(Time::from_millis(10_500), RATE).is_err());
         assert!(!bucket.is_full(Time::from_millis(11_999)));
         assert!(bucket.is_full(Time::from_millis(12_000)));
+    }
+
+    #[test]
+    fn a_charge_may_go_into_debt() {
+        let mut bucket = Bucket::default();
+        let start = Time::from_millis(10_000);
+        assert_eq!(bucket.charge(start, RATE, 3), Duration::ZERO);
+        assert_eq!(bucket.charge(start, RATE, 2), Duration::from_secs(1));
+        assert_eq!(bucket.charge(Time::from_millis(11_000), RATE, 0), Duration::ZERO);
+        assert_eq!(bucket.charge(start, Rate::UNLIMITED, 1 << 40), Duration::ZERO);
     }
 
     #[test]

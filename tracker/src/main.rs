@@ -1,0 +1,124 @@
+//! The tracker's command line.
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use hlswarm_tracker::config::{Config, ConfigError, LogFormat, LogSettings};
+use hlswarm_tracker::server::{Server, StartError};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::iterator::Signals;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// WebTorrent tracker for viewers of HLS streams.
+#[derive(Debug, Parser)]
+#[command(version)]
+struct Arguments {
+    /// Where viewers connect, instead of `server.listen` of the settings. May be given several times. Port 0 takes a
+    /// free port; the bound addresses are printed.
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// Settings as a TOML file. SIGHUP reads it again.
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Print every setting with its documentation and default, and exit.
+    #[arg(long)]
+    print_config: bool,
+    /// Check the settings and exit.
+    #[arg(long)]
+    check: bool,
+}
+
+impl Arguments {
+    fn config(&self) -> Result<Config, ConfigError> {
+        let mut config = match &self.config {
+            Some(path) => Config::read(path)?,
+            None => Config::default(),
+        };
+        if !self.listen.is_empty() {
+            config.server.listen.clone_from(&self.listen);
+        }
+        config.validate()?;
+        Ok(config)
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("hlswarm-tracker: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<(), StartError> {
+    if arguments.print_config {
+        print(&Config::sample());
+        return Ok(());
+    }
+    let config = arguments.config()?;
+    if arguments.check {
+        Server::check(config)?;
+        print("the settings are good\n");
+        return Ok(());
+    }
+    start_log(&config.log)?;
+    // Before the workers start: a signal in between must not end the process.
+    let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
+    let handle = signals.handle();
+    let server = Server::start(config, move || handle.close())?;
+    for place in server.bound() {
+        print(&format!("listening on {place}\n"));
+        tracing::info!(place, "listening");
+    }
+    let mut draining = false;
+    for signal in signals.forever() {
+        match signal {
+            SIGHUP => reload(arguments, &server),
+            SIGTERM if !draining => {
+                draining = true;
+                tracing::info!("draining");
+                server.drain();
+            }
+            _ => {
+                tracing::info!("stopping");
+                server.stop();
+            }
+        }
+    }
+    server.wait()?;
+    Ok(())
+}
+
+fn reload(arguments: &Arguments, server: &Server) {
+    match arguments.config().and_then(|config| server.reload(config)) {
+        Ok(()) => tracing::info!("settings read again"),
+        Err(error) => tracing::error!(%error, "settings not read again, the old ones stay"),
+    }
+}
+
+fn print(text: &str) {
+    // Whoever started the tracker may have closed its output; that is no reason not to serve.
+    let mut out = std::io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+fn start_log(settings: &LogSettings) -> Result<(), ConfigError> {
+    let filter = tracing_subscriber::EnvFilter::try_new(&settings.level).map_err(|_| ConfigError::Value {
+        field: "log.level".into(),
+        value: format!("{:?}", settings.level),
+        allowed: "error, warn, info, debug, trace, or directives as RUST_LOG takes them".into(),
+    })?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    match settings.format {
+        LogFormat::Json => builder.json().init(),
+        LogFormat::Text => builder.with_ansi(std::io::IsTerminal::is_terminal(&std::io::stderr())).init(),
+    }
+    Ok(())
+}

@@ -1,0 +1,205 @@
+//! Health, statistics and metrics over HTTP.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use serde_json::{Value, json};
+
+use super::core::Core;
+use super::histogram::Histogram;
+use super::http::Request;
+use super::shared::Snapshot;
+
+/// An HTTP answer.
+#[derive(Debug)]
+pub(super) struct Page {
+    pub(super) status: (u16, &'static str),
+    pub(super) kind: &'static str,
+    pub(super) body: String,
+}
+
+const OK: (u16, &str) = (200, "200 OK");
+const TEXT: &str = "text/plain; charset=utf-8";
+/// Swarms listed in the statistics, the largest first.
+const MOST_SWARMS: usize = 100;
+
+/// The page at the request's path, if there is one.
+pub(super) fn page(request: &Request, core: &mut Core) -> Option<Page> {
+    match request.path.as_str() {
+        "/healthz" => Some(Page { status: OK, kind: TEXT, body: "ok\n".into() }),
+        "/readyz" if core.shared.is_draining() => {
+            let status = (503, "503 Service Unavailable");
+            Some(Page { status, kind: TEXT, body: "draining\n".into() })
+        }
+        "/readyz" => Some(Page { status: OK, kind: TEXT, body: "ready\n".into() }),
+        "/stats.json" => {
+            core.publish();
+            let token = &core.settings.config.server.admin_token;
+            let trusted =
+                !token.is_empty() && request.bearer.as_deref().is_some_and(|given| same(given, token));
+            let body = format!("{:#}\n", stats(core, trusted));
+            Some(Page { status: OK, kind: "application/json", body })
+        }
+        "/metrics" => {
+            core.publish();
+            let kind = "text/plain; version=0.0.4; charset=utf-8";
+            Some(Page {
+                status: OK,
+                kind,
+                body: metrics(&core.shared.snapshots(), core.shared.clock.now().as_millis()),
+            })
+        }
+        _ => None,
+    }
+}
+
+/// Compares without telling by its duration how much is equal.
+fn same(a: &str, b: &str) -> bool {
+    a.len() == b.len() && a.bytes().zip(b.bytes()).fold(0, |differ, (a, b)| differ | (a ^ b)) == 0
+}
+
+fn stats(core: &Core, with_swarms: bool) -> Value {
+    let total = total(&core.shared.snapshots());
+    let mut stats = json!({
+        "version": env!("CARGO_PKG_VERSION"),
+        "uptimeSeconds": core.shared.clock.now().as_millis() / 1000,
+        "draining": core.shared.is_draining(),
+        "connections": total.sizes.connections,
+        "swarms": total.sizes.swarms,
+        "peers": total.sizes.members,
+        "announces": total.counters.announces,
+        "scrapes": total.counters.scrapes,
+        "offers": total.counters.offers,
+        "answers": total.counters.answers,
+        "candidates": total.counters.candidates,
+        "refused": total.counters.refused,
+        "closed": total.net.closed,
+    });
+    if with_swarms {
+        let mut sizes: Vec<_> = core.registry.swarm_sizes().collect();
+        sizes.sort_by_key(|size| (std::cmp::Reverse(size.complete + size.incomplete), size.swarm));
+        stats["largestSwarms"] = sizes
+            .iter()
+            .take(MOST_SWARMS)
+            .map(|size| {
+                json!({"infoHash": size.swarm.0.to_latin1(), "complete": size.complete, "incomplete": size.incomplete,
+                       "downloaded": size.downloaded})
+            })
+            .collect();
+    }
+    stats
+}
+
+/// The numbers of all workers together.
+fn total(snapshots: &[Snapshot]) -> Snapshot {
+    let mut total = Snapshot::default();
+    for one in snapshots {
+        total.sizes.connections += one.sizes.connections;
+        total.sizes.swarms += one.sizes.swarms;
+        total.sizes.members += one.sizes.members;
+        total.sockets += one.sockets;
+        total.counters.merge(&one.counters);
+        let net = &mut total.net;
+        net.accepted += one.net.accepted;
+        net.tls_handshakes += one.net.tls_handshakes;
+        net.bytes_in += one.net.bytes_in;
+        net.bytes_out += one.net.bytes_out;
+        net.slow_drops += one.net.slow_drops;
+        net.turns.merge(&one.net.turns);
+        for (reason, count) in &one.net.closed {
+            *net.closed.entry(reason).or_default() += count;
+        }
+        for (status, count) in &one.net.http {
+            *net.http.entry(*status).or_default() += count;
+        }
+    }
+    total
+}
+
+fn metrics(snapshots: &[Snapshot], uptime_ms: u64) -> String {
+    let total = total(snapshots);
+    let mut out = String::with_capacity(8192);
+    let text = &mut out;
+    gauge(text, "uptime_seconds", "Seconds since the process started.", uptime_ms / 1000);
+    gauge(text, "workers", "Threads that serve connections.", snapshots.len() as u64);
+    gauge(text, "connections", "Open WebSockets.", total.sizes.connections as u64);
+    gauge(text, "sockets", "Open sockets, those on their way to a WebSocket included.", total.sockets as u64);
+    gauge(text, "swarms", "Swarms with at least one member.", total.sizes.swarms as u64);
+    gauge(text, "peers", "Members of all swarms.", total.sizes.members as u64);
+    let counters = &total.counters;
+    counter(text, "messages_total", "Messages of clients.", counters.messages);
+    counter(text, "announces_total", "Announces, answers not included.", counters.announces);
+    counter(text, "scrapes_total", "Scrapes.", counters.scrapes);
+    counter(text, "offers_total", "Offers passed on.", counters.offers);
+    counter(
+        text,
+        "offers_dropped_total",
+        "Offers that nobody took or that broke a bound.",
+        counters.offers_dropped,
+    );
+    counter(text, "answers_total", "Answers passed on.", counters.answers);
+    counter(text, "answers_dropped_total", "Answers to no pending offer.", counters.answers_dropped);
+    counter(text, "candidates_total", "Trickled candidates passed on.", counters.candidates);
+    counter(text, "candidates_dropped_total", "Trickled candidates dropped.", counters.candidates_dropped);
+    counter(text, "expired_total", "Members forgotten because they announced no more.", counters.expired);
+    labelled(text, "refused_total", "Refused messages.", "reason", &counters.refused);
+    let net = &total.net;
+    counter(text, "accepted_total", "Accepted sockets.", net.accepted);
+    counter(text, "tls_handshakes_total", "Completed TLS handshakes.", net.tls_handshakes);
+    labelled(text, "closed_total", "Closed sockets.", "reason", &net.closed);
+    let http: BTreeMap<String, u64> =
+        net.http.iter().map(|(status, count)| (status.to_string(), *count)).collect();
+    labelled(text, "http_responses_total", "HTTP answers; 101 opens a WebSocket.", "status", &http);
+    counter(text, "received_bytes_total", "Bytes received.", net.bytes_in);
+    counter(text, "sent_bytes_total", "Bytes sent.", net.bytes_out);
+    counter(text, "slow_drops_total", "Offers and candidates dropped for slow readers.", net.slow_drops);
+    histogram(text, "turn_seconds", "From reading messages to their results being written.", &net.turns);
+    if let Some(bytes) = resident_bytes() {
+        let _ = writeln!(text, "# HELP process_resident_memory_bytes Resident memory.");
+        let _ = writeln!(
+            text,
+            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {bytes}"
+        );
+    }
+    out
+}
+
+fn head(out: &mut String, name: &str, help: &str, kind: &str) {
+    let _ = writeln!(out, "# HELP hlswarm_tracker_{name} {help}\n# TYPE hlswarm_tracker_{name} {kind}");
+}
+
+fn gauge(out: &mut String, name: &str, help: &str, value: u64) {
+    head(out, name, help, "gauge");
+    let _ = writeln!(out, "hlswarm_tracker_{name} {value}");
+}
+
+fn counter(out: &mut String, name: &str, help: &str, value: u64) {
+    head(out, name, help, "counter");
+    let _ = writeln!(out, "hlswarm_tracker_{name} {value}");
+}
+
+fn labelled<K: std::fmt::Display>(
+    out: &mut String,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: &BTreeMap<K, u64>,
+) {
+    head(out, name, help, "counter");
+    for (key, value) in values {
+        let _ = writeln!(out, "hlswarm_tracker_{name}{{{label}=\"{key}\"}} {value}");
+    }
+}
+
+fn histogram(out: &mut String, name: &str, help: &str, histogram: &Histogram) {
+    head(out, name, help, "histogram");
+    histogram.write(&format!("hlswarm_tracker_{name}"), out);
+}
+
+/// Resident memory of this process, where the system tells.
+fn resident_bytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+    Some(kib * 1024)
+}

@@ -1,0 +1,100 @@
+//! What the workers of one process share.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rustls::ServerConfig;
+
+use super::clock::Clock;
+use super::histogram::Histogram;
+use super::tls;
+use crate::config::{Config, ConfigError, Lists};
+use crate::registry::{Admission, Counters, Sizes};
+
+/// One configuration, read and ready to use. Replaced as a whole on reload.
+#[derive(Debug)]
+pub(super) struct Settings {
+    pub(super) config: Config,
+    pub(super) lists: Lists,
+    pub(super) tls: Option<Arc<ServerConfig>>,
+}
+
+impl Settings {
+    pub(super) fn load(config: Config) -> Result<Settings, ConfigError> {
+        config.validate()?;
+        let lists = Lists::read(&config)?;
+        let tls = tls::server_config(&config.tls)?;
+        Ok(Settings { config, lists, tls })
+    }
+}
+
+/// What one worker counts beside its registry.
+#[derive(Clone, Debug, Default)]
+pub(super) struct NetCounters {
+    pub(super) accepted: u64,
+    /// Finished connections by reason.
+    pub(super) closed: BTreeMap<&'static str, u64>,
+    /// HTTP answers by status, 101 for WebSockets.
+    pub(super) http: BTreeMap<u16, u64>,
+    pub(super) tls_handshakes: u64,
+    pub(super) bytes_in: u64,
+    pub(super) bytes_out: u64,
+    /// Offers and candidates dropped because their receiver is slow.
+    pub(super) slow_drops: u64,
+    /// From the first event of a turn to its last byte written.
+    pub(super) turns: Histogram,
+}
+
+/// A worker's numbers as it last published them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Snapshot {
+    pub(super) sizes: Sizes,
+    pub(super) sockets: usize,
+    pub(super) counters: Counters,
+    pub(super) net: NetCounters,
+}
+
+/// What the workers of one process share.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) clock: Clock,
+    draining: AtomicBool,
+    admission: Mutex<Admission>,
+    board: Vec<Mutex<Snapshot>>,
+}
+
+impl Shared {
+    pub(super) fn new(workers: usize) -> Shared {
+        Shared {
+            clock: Clock::new(),
+            draining: AtomicBool::new(false),
+            admission: Mutex::default(),
+            board: (0..workers).map(|_| Mutex::default()).collect(),
+        }
+    }
+
+    pub(super) fn admission(&self) -> MutexGuard<'_, Admission> {
+        // Nothing panics while it is held; if something did, its numbers are still good enough to count with.
+        self.admission.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn publish(&self, worker: usize, snapshot: Snapshot) {
+        if let Some(place) = self.board.get(worker) {
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+        }
+    }
+
+    /// The numbers of each worker.
+    pub(super) fn snapshots(&self) -> Vec<Snapshot> {
+        self.board.iter().map(|place| place.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    pub(super) fn start_draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+}

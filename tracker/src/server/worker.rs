@@ -1,0 +1,485 @@
+//! One thread that serves connections: a turn takes what the kernel has, lets the registry work, and writes once.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::mpsc::Receiver;
+use std::time::Duration;
+
+use hlswarm::time::Time;
+use mio::{Events, Poll, Token};
+use rand::RngExt;
+
+use super::core::Core;
+use super::listen::{Listener, NO_DESCRIPTORS_PAUSE};
+use super::shared::Settings;
+use super::sock::{End, Push, Role, Sock};
+use super::timers::Timers;
+use crate::registry::Bucket;
+
+/// What other threads ask of a worker.
+#[derive(Debug)]
+pub(super) enum Command {
+    /// Use other settings from now on.
+    Reload(Arc<Settings>),
+    /// Take no more connections and close those that are there, spread over the drain time.
+    Drain,
+    /// Close everything now.
+    Stop,
+}
+
+/// Wakes the worker for a [`Command`].
+pub(super) const WAKER: Token = Token(0);
+const FIRST_LISTENER: usize = 1;
+const FIRST_SOCKET: usize = 1 << 16;
+/// Reads of one connection in one turn: others wait.
+const READS_PER_TURN: usize = 4;
+const READ_BUFFER_BYTES: usize = 128 * 1024;
+/// Connections that may be on their way to the upgrade beside those that are open.
+const OPENING_CONNECTIONS: usize = 4096;
+
+struct Listening {
+    listener: Listener,
+    role: Role,
+    /// Whether the kernel may hold connections that were not accepted.
+    waiting: bool,
+}
+
+/// One thread that serves connections.
+pub(super) struct Worker {
+    core: Core,
+    poll: Poll,
+    commands: Receiver<Command>,
+    listeners: Vec<Listening>,
+    sockets: Vec<Option<Box<Sock>>>,
+    free: Vec<u32>,
+    /// Sockets with something to write.
+    dirty: Vec<u32>,
+    /// Sockets with something to read that had to wait.
+    again: Vec<u32>,
+    timers: Timers,
+    accepts: Bucket,
+    accept_at: Time,
+    buffer: Vec<u8>,
+    last_second: u64,
+    /// When the drain ends.
+    stop_at: Option<Time>,
+}
+
+impl Worker {
+    pub(super) fn new(
+        core: Core,
+        poll: Poll,
+        commands: Receiver<Command>,
+        listeners: Vec<(Listener, Role)>,
+    ) -> io::Result<Worker> {
+        let mut listening = Vec::new();
+        for (place, (mut listener, role)) in listeners.into_iter().enumerate() {
+            listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
+            listening.push(Listening { listener, role, waiting: true });
+        }
+        Ok(Worker {
+            core,
+            poll,
+            commands,
+            listeners: listening,
+            sockets: Vec::new(),
+            free: Vec::new(),
+            dirty: Vec::new(),
+            again: Vec::new(),
+            timers: Timers::default(),
+            accepts: Bucket::default(),
+            accept_at: Time::ZERO,
+            buffer: vec![0; READ_BUFFER_BYTES],
+            last_second: 0,
+            stop_at: None,
+        })
+    }
+
+    /// Serves until told to stop.
+    pub(super) fn run(mut self) -> io::Result<()> {
+        let mut events = Events::with_capacity(1024);
+        loop {
+            let timeout = self.timeout();
+            if let Err(error) = self.poll.poll(&mut events, Some(timeout))
+                && error.kind() != io::ErrorKind::Interrupted
+            {
+                return Err(error);
+            }
+            self.core.now = self.core.shared.clock.now();
+            let started = self.core.now;
+            let mut ready = std::mem::take(&mut self.again);
+            for event in &events {
+                match event.token() {
+                    WAKER => {}
+                    Token(token) if token >= FIRST_SOCKET => {
+                        let index = (token - FIRST_SOCKET) as u32;
+                        if event.is_writable() {
+                            self.mark_dirty(index);
+                        }
+                        if event.is_readable() || event.is_read_closed() || event.is_error() {
+                            ready.push(index);
+                        }
+                    }
+                    Token(token) => {
+                        if let Some(listening) = self.listeners.get_mut(token - FIRST_LISTENER) {
+                            listening.waiting = true;
+                        }
+                    }
+                }
+            }
+            for index in ready.drain(..) {
+                self.read(index);
+                self.deliver();
+            }
+            if self.again.is_empty() {
+                // Keeps the allocation.
+                self.again = ready;
+            }
+            self.run_commands();
+            self.each_second();
+            self.accept();
+            self.deliver();
+            self.flush();
+            if !events.is_empty() {
+                self.core.net.turns.add(self.core.shared.clock.now() - started);
+            }
+            if let Some(stop_at) = self.stop_at
+                && (self.core.open == 0 || self.core.now >= stop_at)
+            {
+                self.core.publish();
+                return Ok(());
+            }
+        }
+    }
+
+    fn timeout(&self) -> Duration {
+        let now = self.core.shared.clock.now();
+        if !self.again.is_empty() {
+            return Duration::ZERO;
+        }
+        let mut timeout = Timers::until_next_second(now);
+        if self.listeners.iter().any(|listening| listening.waiting) {
+            timeout = timeout.min(self.accept_at - now);
+        }
+        timeout
+    }
+
+    fn accept(&mut self) {
+        if self.core.now < self.accept_at {
+            return;
+        }
+        for place in 0..self.listeners.len() {
+            loop {
+                let Some(listening) = self.listeners.get_mut(place) else { return };
+                if !listening.waiting {
+                    break;
+                }
+                if let Err(wait) =
+                    self.accepts.take(self.core.now, self.core.settings.config.limits.accepts())
+                {
+                    self.accept_at = self.core.now + wait.max(Duration::from_millis(1));
+                    return;
+                }
+                match listening.listener.accept() {
+                    Ok((stream, ip)) => {
+                        let role = listening.role.clone();
+                        self.add(stream, ip, &role);
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.waiting = false,
+                    Err(error)
+                        if matches!(
+                            error.kind(),
+                            io::ErrorKind::Interrupted
+                                | io::ErrorKind::ConnectionAborted
+                                | io::ErrorKind::ConnectionReset
+                        ) => {}
+                    Err(error) => {
+                        // Out of file descriptors or memory: the kernel's queue holds the others meanwhile.
+                        self.log_gated("accept", &format_args!("cannot accept a connection: {error}"));
+                        self.accept_at = self.core.now + NO_DESCRIPTORS_PAUSE;
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    fn add(&mut self, mut stream: super::stream::Stream, ip: std::net::IpAddr, role: &Role) {
+        self.core.net.accepted += 1;
+        let most = self.core.settings.config.limits.registry().connections;
+        if self.core.open >= most.saturating_add(OPENING_CONNECTIONS) {
+            *self.core.net.closed.entry("overload").or_default() += 1;
+            return;
+        }
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.sockets.push(None);
+            (self.sockets.len() - 1) as u32
+        });
+        let sock = stream
+            .register(self.poll.registry(), Token(FIRST_SOCKET + index as usize))
+            .and_then(|()| Sock::new(stream, index, ip, role, &self.core).map_err(io::Error::other));
+        match sock {
+            Ok(sock) => {
+                self.core.open += 1;
+                if let Some(place) = self.sockets.get_mut(index as usize) {
+                    *place = Some(Box::new(sock));
+                }
+                self.plan(index);
+            }
+            Err(error) => {
+                self.free.push(index);
+                self.log_gated("accept", &format_args!("cannot serve a connection: {error}"));
+            }
+        }
+    }
+
+    /// Reads what a connection sent and lets it act on it.
+    fn read(&mut self, index: u32) {
+        let queue_bytes = self.core.settings.config.limits.queue_bytes;
+        for _ in 0..READS_PER_TURN {
+            let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) else { return };
+            if sock.paused_until.is_some_and(|until| until > self.core.now) || sock.is_clogged(queue_bytes) {
+                sock.unread = true;
+                return self.plan(index);
+            }
+            sock.unread = false;
+            let end = match sock.stream.read(&mut self.buffer) {
+                Ok(0) => End::Peer,
+                Ok(read) => {
+                    let whole = read == self.buffer.len();
+                    let bytes = self.buffer.get_mut(..read).unwrap_or_default();
+                    match sock.receive(bytes, &mut self.core) {
+                        Ok(()) => {
+                            let planned = sock.end().is_some() || sock.paused_until.is_some();
+                            self.mark_dirty(index);
+                            if planned {
+                                self.plan(index);
+                            }
+                            if whole {
+                                continue;
+                            }
+                            return;
+                        }
+                        Err(end) => end,
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                Err(error) => End::Broken(error.to_string()),
+            };
+            return self.remove(index, end);
+        }
+        // It has more, but it is the others' turn.
+        self.again.push(index);
+    }
+
+    /// Hands what the registry wants done to the sockets.
+    fn deliver(&mut self) {
+        if self.core.out.is_empty() && self.core.out.refusals().next().is_none() {
+            return;
+        }
+        let mut out = std::mem::take(&mut self.core.out);
+        let queue_bytes = self.core.settings.config.limits.queue_bytes;
+        let mut overflowing = Vec::new();
+        for (conn, kind, text) in out.sends() {
+            let Some(index) = self.core.socket_of(conn) else { continue };
+            let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) else { continue };
+            if sock.conn() != Some(conn) {
+                continue;
+            }
+            match sock.push(kind, text, queue_bytes, &mut self.core.pool) {
+                Push::Queued if sock.dirty => {}
+                Push::Queued => {
+                    sock.dirty = true;
+                    self.dirty.push(index);
+                }
+                Push::Dropped => self.core.net.slow_drops += 1,
+                Push::Overflow => overflowing.push(index),
+            }
+        }
+        for (conn, why) in out.refusals() {
+            self.log_refusal(conn, why);
+        }
+        for (conn, reason) in out.closes() {
+            let Some(index) = self.core.socket_of(conn) else { continue };
+            let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) else { continue };
+            if sock.conn() == Some(conn) {
+                // 1008: the message breaks the server's policy.
+                sock.close(1008, End::Registry(reason), &mut self.core);
+                self.mark_dirty(index);
+                self.plan(index);
+            }
+        }
+        for index in overflowing {
+            self.remove(index, End::Slow);
+        }
+        out.clear();
+        self.core.out = out;
+    }
+
+    fn flush(&mut self) {
+        let queue_bytes = self.core.settings.config.limits.queue_bytes;
+        let mut dirty = std::mem::take(&mut self.dirty);
+        for index in dirty.drain(..) {
+            let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) else { continue };
+            sock.dirty = false;
+            match sock.flush(&mut self.core) {
+                Ok(()) => {
+                    if sock.unread && !sock.is_clogged(queue_bytes) && sock.paused_until.is_none() {
+                        self.again.push(index);
+                    }
+                    if sock.has_output() || sock.end().is_some() {
+                        self.plan(index);
+                    }
+                }
+                Err(error) => self.remove(index, End::Broken(error.to_string())),
+            }
+        }
+        if self.dirty.is_empty() {
+            self.dirty = dirty;
+        }
+    }
+
+    fn mark_dirty(&mut self, index: u32) {
+        if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut)
+            && !sock.dirty
+            && sock.has_output()
+        {
+            sock.dirty = true;
+            self.dirty.push(index);
+        }
+    }
+
+    /// Plans the next look at a socket, unless an earlier one is planned.
+    fn plan(&mut self, index: u32) {
+        if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
+            let second =
+                Timers::second(sock.next_check(&self.core)).max(self.core.now.as_micros() / 1_000_000 + 1);
+            if sock.planned == 0 || second < sock.planned {
+                sock.planned = second;
+                self.timers.plan(second, index);
+            }
+        }
+    }
+
+    fn each_second(&mut self) {
+        let second = self.core.now.as_micros() / 1_000_000;
+        if second == self.last_second {
+            return;
+        }
+        self.last_second = second;
+        self.core.registry.tick(self.core.now, &mut self.core.out);
+        while let Some((second, sockets)) = self.timers.pop(self.core.now) {
+            for index in sockets {
+                self.check(second, index);
+            }
+        }
+        self.core.publish();
+    }
+
+    fn check(&mut self, second: u64, index: u32) {
+        let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) else { return };
+        if sock.planned != second {
+            return;
+        }
+        sock.planned = 0;
+        match sock.check(&mut self.core) {
+            Ok(next) => {
+                if sock.paused_until.is_some_and(|until| until <= self.core.now) {
+                    sock.paused_until = None;
+                    if sock.unread {
+                        self.again.push(index);
+                    }
+                }
+                let second = Timers::second(next).max(second + 1);
+                sock.planned = second;
+                self.timers.plan(second, index);
+                self.mark_dirty(index);
+            }
+            Err(end) => self.remove(index, end),
+        }
+    }
+
+    fn remove(&mut self, index: u32, end: End) {
+        let Some(mut sock) = self.sockets.get_mut(index as usize).and_then(Option::take) else { return };
+        // A last word (a TLS alert, a close frame) goes out if it can.
+        let _ = sock.flush(&mut self.core);
+        sock.leave(&mut self.core);
+        let end = sock.end().cloned().unwrap_or(end);
+        *self.core.net.closed.entry(end.label()).or_default() += 1;
+        self.core.open -= 1;
+        self.free.push(index);
+        if end.is_abuse() {
+            self.log_gated(end.label(), &format_args!("closed {}: {end}", sock.ip()));
+        } else {
+            tracing::debug!(ip = %sock.ip(), reason = %end, "closed");
+        }
+    }
+
+    fn run_commands(&mut self) {
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Reload(settings) => self.reload(settings),
+                Command::Drain => self.drain(),
+                Command::Stop => self.stop(),
+            }
+        }
+    }
+
+    fn reload(&mut self, settings: Arc<Settings>) {
+        self.core.registry.set_limits(super::registry_limits(&settings));
+        self.core.registry.set_allowed(settings.lists.info_hashes.clone());
+        for listening in &mut self.listeners {
+            if listening.role.tls.is_some() && settings.tls.is_some() {
+                listening.role.tls.clone_from(&settings.tls);
+            }
+        }
+        self.core.settings = settings;
+    }
+
+    /// Stops accepting; connections close one by one until the drain time is over.
+    fn drain(&mut self) {
+        self.listeners.retain(|listening| !listening.role.viewers);
+        let span = Duration::from_secs(self.core.settings.config.server.drain_secs);
+        let stop_at = self.core.now + span;
+        self.stop_at = Some(stop_at);
+        for index in 0..self.sockets.len() as u32 {
+            let delay = span.mul_f64(self.core.rng.random_range(0.0..1.0));
+            if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
+                sock.drain_at(self.core.now + delay);
+                self.plan(index);
+            }
+        }
+    }
+
+    fn stop(&mut self) {
+        self.listeners.clear();
+        // A moment for the close frames to leave.
+        self.stop_at = Some(self.core.now + Duration::from_millis(500));
+        for index in 0..self.sockets.len() as u32 {
+            if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
+                sock.close(1001, End::Stopping, &mut self.core);
+                self.mark_dirty(index);
+            }
+        }
+    }
+
+    fn log_refusal(&mut self, conn: crate::registry::ConnId, why: &'static str) {
+        let rate = self.core.settings.config.log.lines_per_second;
+        if let Some(held_back) = self.core.gate.pass(self.core.now, why, rate) {
+            let ip = self
+                .core
+                .socket_of(conn)
+                .and_then(|index| self.sockets.get(index as usize)?.as_ref())
+                .map(|sock| sock.ip().to_string());
+            tracing::info!(%conn, ip, why, held_back, "refused a message");
+        }
+    }
+
+    fn log_gated(&mut self, kind: &'static str, message: &std::fmt::Arguments<'_>) {
+        let rate = self.core.settings.config.log.lines_per_second;
+        if let Some(held_back) = self.core.gate.pass(self.core.now, kind, rate) {
+            tracing::warn!(kind, held_back, "{message}");
+        }
+    }
+}
