@@ -68,7 +68,7 @@ fn a_claim_that_cannot_be_true_is_not_followed() {
     rig.say(peers[0], &Frame::Accept { transfer: asked.transfer, total_bytes: 4 * SEGMENT_BYTES as u32 });
     let placed = rig.send_data(peers[0], asked.transfer, 0, 60_000);
     assert_eq!(placed, Placement::Discard);
-    rig.advance(12_000);
+    rig.advance(10_000);
     let fetch = rig.take_fetches().pop().expect("HTTP takes over");
     assert_eq!(fetch.range, None);
     rig.serve_http(&fetch);
