@@ -75,7 +75,8 @@ impl std::error::Error for ConfigError {}
 
 /// The problem of a key that is no option of `section` (empty: the top level).
 pub(super) fn unknown(section: &str, key: &str, value: &Value, keys: &[&str]) -> Problem {
-    let path = if section.is_empty() { key.to_owned() } else { format!("{section}.{key}") };
+    let shown = if key.is_empty() { "\"\"" } else { key };
+    let path = if section.is_empty() { shown.to_owned() } else { format!("{section}.{shown}") };
     let here = nearest(key, keys).map(|(distance, near)| {
         (distance, if section.is_empty() { near.to_owned() } else { format!("{section}.{near}") })
     });

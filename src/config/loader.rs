@@ -66,7 +66,7 @@ options! {
         /// Trackers. None by default: no third party is contacted unless the page says so.
         tracker_announce: Vec<String> = Vec::new(), "trackerAnnounce", "URLs", 16;
         /// Offers per announce.
-        peer_requests_per_announce: usize = 10, "peerRequestsPerAnnounce", "offers", 0..=50;
+        peer_requests_per_announce: usize = 10, "peerRequestsPerAnnounce", "offers", 0..=10;
         /// Whether to use peers at all.
         use_p2p: bool = true, "useP2P", "yes or no", ();
         /// Download from peers, never upload.

@@ -1,3 +1,4 @@
+use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
@@ -299,6 +300,59 @@ fn tracker_urls() {
     };
     assert!(many(16));
     assert!(!many(17));
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        (0..100_u64).prop_map(Value::from),
+        any::<f64>().prop_map(Value::from),
+        prop::sample::select(&["vod", "random", "wss://a.example", ""][..]).prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 8, 4, |inner| prop::collection::vec(inner, 0..4).prop_map(Value::from))
+}
+
+fn any_options() -> impl Strategy<Value = Value> {
+    let paths: Vec<(&str, String)> = option_docs()
+        .iter()
+        .map(|doc| (doc.section, doc.key.to_owned()))
+        .chain([("", "loader".to_owned()), ("", "limit".to_owned()), ("limits", String::new())])
+        .collect();
+    let key = prop_oneof![
+        9 => prop::sample::select(paths),
+        1 => any::<String>().prop_map(|key| ("loader", key)),
+    ];
+    prop::collection::vec((key, any_json()), 0..12).prop_map(|entries| {
+        let mut options = json!({});
+        for ((section, key), value) in entries {
+            if section.is_empty() {
+                options[key] = value;
+            } else if options.get(section).is_none_or(Value::is_object) {
+                options[section][key] = value;
+            }
+        }
+        options
+    })
+}
+
+proptest! {
+    #[test]
+    fn arbitrary_options_are_taken_or_refused(options in any_options()) {
+        match Config::from_json_value(options) {
+            Ok(config) => {
+                let _ = config.warnings();
+                let written = serde_json::to_value(&config).unwrap();
+                prop_assert_eq!(Config::from_json_value(written), Ok(config));
+            }
+            Err(error) => {
+                prop_assert!(!error.problems.is_empty());
+                prop_assert!(error.problems.iter().all(|problem| !problem.path.is_empty()));
+            }
+        }
+    }
 }
 
 /// The table in the documentation between its two markers must be what the declarations say. With
