@@ -69,7 +69,7 @@ impl Engine {
                 let size = self.signal.swarm_size();
                 let swarm = &self.swarm;
                 let admits = |peer| swarm.admits(now, peer);
-                self.signal.tracker_text_if(now, &mut self.rng, tracker, &text, &admits, &mut self.outbox);
+                self.signal.tracker_text(now, &mut self.rng, tracker, &text, &admits, &mut self.outbox);
                 self.dirty |= self.signal.swarm_size() != size;
             }
             Input::OfferReady { link, sdp } => {

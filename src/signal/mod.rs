@@ -31,7 +31,7 @@ use crate::time::{Deadline, Time, Wake};
 
 use backoff::Bucket;
 use links::{Link, Links, Stage};
-use message::{Announce, AnnounceEvent};
+use message::{Announce, AnnounceEvent, TrackerMessage};
 use offers::Batch;
 use peers::PeerBook;
 use session::{Phase, Session};
@@ -56,8 +56,8 @@ struct Cx<'a> {
     out: &'a mut VecDeque<Output>,
 }
 
-/// Whether the swarm takes a peer, if it is asked.
-type Admits<'a> = Option<&'a dyn Fn(PeerId) -> bool>;
+/// Whether the swarm takes a peer.
+type Admits<'a> = &'a dyn Fn(PeerId) -> bool;
 
 /// Finds peers through trackers and negotiates links with them.
 ///
@@ -209,22 +209,10 @@ impl Signal {
     }
 
     /// A message came from a tracker. Whatever it holds, it cannot do harm.
-    pub fn tracker_text(
-        &mut self,
-        now: Time,
-        rng: &mut ChaCha8Rng,
-        tracker: TrackerId,
-        text: &str,
-        out: &mut VecDeque<Output>,
-    ) {
-        self.take_text(now, rng, tracker, text, None, out);
-    }
-
-    /// The same, asking the swarm whether it takes a peer.
     ///
-    /// A peer that `admits` refuses gets no link. One that it takes may get a second link when its open one is known to
-    /// be dead, and may be the one newcomer beyond `limits.maxPeers` that takes the place of the worst peer.
-    pub fn tracker_text_if(
+    /// `admits` says whether the swarm takes a peer. One that it takes may get a second link although one is open (the
+    /// swarm knows it to be dead), and may be the one newcomer beyond `limits.maxPeers` (the worst peer makes room).
+    pub fn tracker_text(
         &mut self,
         now: Time,
         rng: &mut ChaCha8Rng,
@@ -233,7 +221,21 @@ impl Signal {
         admits: &dyn Fn(PeerId) -> bool,
         out: &mut VecDeque<Output>,
     ) {
-        self.take_text(now, rng, tracker, text, Some(admits), out);
+        let mut cx = self.begin(now, rng, out);
+        if let Some(index) = self.index(tracker)
+            && let Some(session) = self.sessions.get_mut(index)
+            && session.opened().is_some()
+        {
+            if !session.messages.take(now) {
+                session.complain(&mut cx, "too many messages".to_owned());
+            } else {
+                match TrackerMessage::parse(text) {
+                    Ok(message) => self.on_message(&mut cx, index, message, admits),
+                    Err(error) => session.complain(&mut cx, error.to_string()),
+                }
+            }
+        }
+        self.settle(&mut cx);
     }
 
     /// The shell made the offer of a link.
@@ -397,10 +399,11 @@ impl Signal {
         self.links.get(link).and_then(Link::peer)
     }
 
-    /// Viewers of the swarm, ourselves included: the largest count among the trackers that are connected; `None` when
-    /// none has replied.
+    /// Viewers of the swarm, ourselves included: the largest count among the trackers, and no less than we have links
+    /// to. A tracker that went away is believed for five minutes. `None` before the first reply.
     pub fn swarm_size(&self) -> Option<u32> {
-        self.sessions.iter().filter_map(Session::size).max()
+        let linked = u32::try_from(self.links.peers()).unwrap_or(u32::MAX).saturating_add(1);
+        self.sessions.iter().filter_map(Session::size).max().map(|size| size.max(linked))
     }
 
     /// Links being made of which the other end is known.

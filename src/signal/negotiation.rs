@@ -31,19 +31,23 @@ impl Signal {
         sdp: String,
         admits: Admits<'_>,
     ) {
+        let linked = self.links.peers() + usize::from(self.links.of_peer(peer).is_none());
+        if let Some(session) = self.sessions.iter_mut().find(|session| session.id == route.tracker)
+            && session.size().is_some_and(|size| (size as usize) <= linked)
+            && peer != self.own
+        {
+            session.outgrown(cx.now);
+        }
         let pending = self.links.count(Link::is_pending);
         let most = if self.futile >= FUTILE_FROM { FUTILE_PENDING } else { self.settings.max_pending };
         let welcome = peer != self.own
             && self.peers.allows(cx.now, peer)
             && pending < most
-            && match (self.links.of_peer(peer), admits) {
-                (None, None) => self.links.peers() < self.settings.max_links,
-                (None, Some(admits)) => {
-                    (self.links.peers() < self.settings.max_links || pending == 0) && admits(peer)
-                }
-                (Some((_, open)), Some(admits)) => matches!(open.stage, Stage::Up { .. }) && admits(peer),
-                (Some(_), None) => false,
-            };
+            && match self.links.of_peer(peer) {
+                None => pending == 0 || self.links.peers() < self.settings.max_links,
+                Some((_, link)) => matches!(link.stage, Stage::Up { .. }),
+            }
+            && admits(peer);
         // Refusal is silence: the protocol has no word for it, and the other side's offer simply expires.
         if !welcome || !self.offer_rate.take(cx.now) {
             return;
@@ -61,11 +65,6 @@ impl Signal {
         if let Err(fault) = check_sdp(&sdp) {
             self.close_link(cx, link);
             self.negotiation_failed(cx, peer, format!("the browser's answer is not usable: {fault}"));
-            return;
-        }
-        if !self.is_current(&route) {
-            // The other side can no longer be told.
-            self.close_link(cx, link);
             return;
         }
         let answer =
@@ -101,10 +100,9 @@ impl Signal {
         let other = self.links.of_peer(peer).map(|(id, other)| (id, other.stage.clone()));
         let keep = match &other {
             _ if !self.peers.allows(cx.now, peer) => false,
-            None => admits.is_none_or(|admits| admits(peer)),
+            None | Some((_, Stage::Up { .. })) => admits(peer),
             // Glare: we answered an offer of theirs, they answered one of ours.
             Some((_, Stage::Answering { .. } | Stage::Connecting { ours: false, .. })) => self.own > peer,
-            Some((_, Stage::Up { .. })) => admits.is_some_and(|admits| admits(peer)),
             Some(_) => false,
         };
         if keep {

@@ -16,7 +16,7 @@ use super::links::{Route, Stage};
 use super::message::{
     Announce, AnnounceEvent, MAX_MESSAGE_BYTES, MAX_OFFERS, MAX_SDP_CANDIDATES, Offer, check_sdp,
 };
-use super::session::{Phase, Round, Want};
+use super::session::{PROBE_EVERY, Phase, Round, Want};
 use super::{Cx, Signal};
 
 /// Offers of the first announce, before the size of the swarm is known. Each costs a connection.
@@ -101,13 +101,12 @@ impl Signal {
         }
     }
 
-    /// Grants announced sessions further offers: with the regular announce, or early when links are short.
+    /// Grants announced sessions further offers when links are short.
     pub(super) fn grant_more(&mut self, now: Time) {
         for index in 0..self.sessions.len() {
             let Some(offers) = self.spare_offers(now, index) else { continue };
             let Some(session) = self.sessions.get_mut(index) else { continue };
-            let due = session.opened().is_some_and(|open| open.due <= now);
-            if offers == 0 || !(due || session.early_after <= now) {
+            if offers == 0 || session.early_after > now {
                 continue;
             }
             // Offers that left a moment ago say nothing yet.
@@ -118,6 +117,7 @@ impl Signal {
             }
             session.want = Want { offers, split_at: now + SPLIT_WAIT, until: now + WANT_LIFE };
             session.early_after = now + session.early_gap();
+            session.probe_after = now + PROBE_EVERY;
         }
     }
 
@@ -129,17 +129,20 @@ impl Signal {
             return None;
         }
         let others = session.others()?;
-        let strangers = others.saturating_sub(self.links.peers() + self.peers.cooling(now));
         let here = self.links.count(|link| {
             now < link.since + OFFER_FRESH
                 && matches!(&link.stage, Stage::Offered { route, .. } if route.tracker == session.id)
         });
-        // The tracker's count may be old and its members are not all ours: a regular announce tries one at least.
-        let least = usize::from(others > 0 && open.due <= now);
+        let known = self.links.peers() + self.peers.cooling(now) + here;
+        let strangers = match others.saturating_sub(known) {
+            0 => usize::from(others > 0 && session.probe_after <= now),
+            // The tracker chooses the receivers: some offers go to peers that we know.
+            strangers => (2 * strangers + 1).min(others),
+        };
         let unclaimed = (self.stock() + self.room_for_offers()).saturating_sub(self.wanted());
         let demand = self.open_demand(now).saturating_sub(self.wanted());
         let most = self.settings.offers_per_announce.min(demand).min(unclaimed);
-        Some(strangers.saturating_sub(here).max(least).min(most))
+        Some(strangers.min(most))
     }
 
     /// Asks the shell for the offers that sessions want and the pool lacks.
@@ -388,6 +391,9 @@ impl Signal {
                 continue;
             }
             let allowed = session.early_after.max(open.hold_until).max(self.may_offer_at());
+            if session.probe_after > now {
+                at(session.probe_after);
+            }
             if allowed > now {
                 at(allowed);
             } else if self.spare_offers(now, index) == Some(0)

@@ -27,8 +27,16 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
 const MIN_INTERVAL: Duration = Duration::from_secs(10);
 /// Longest announce interval that a tracker may ask for: beyond it, new viewers are seen too late.
 const MAX_INTERVAL: Duration = Duration::from_secs(300);
+/// The second announce comes this long after the first, and the waits double up to the interval: a young swarm grows
+/// fast, and those who share the work by its size must know it.
+const FIRST_REFRESH: Duration = Duration::from_secs(10);
+/// The last word of a tracker that is away is believed for this long.
+const SIZE_LIFE: Duration = Duration::from_secs(300);
 /// Announces for the sake of more links are at least this far apart, and as far as the tracker's minimum interval.
 const MIN_EARLY_GAP: Duration = Duration::from_secs(15);
+/// So often an offer is tried although all members that a tracker counts are linked: the count may be old, and another
+/// tracker's members are counted too.
+pub(super) const PROBE_EVERY: Duration = Duration::from_secs(300);
 /// How long the first announce waits for a first offer once the tracker is open.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(150);
 /// The first wait after a refused announce. It doubles up to the announce interval.
@@ -57,6 +65,9 @@ pub(super) struct Open {
     pub(super) answered: bool,
     /// Announce at this time, with or without offers.
     pub(super) due: Time,
+    /// The wait after the next announce, unless the interval is shorter.
+    refresh: Duration,
+    last_announce: Time,
     /// No announce before this time.
     pub(super) hold_until: Time,
     /// Without a reply until then the session is dead.
@@ -99,6 +110,8 @@ pub(super) struct Session {
     pub(super) fruitless: u32,
     /// The present round.
     pub(super) round: Round,
+    /// No offer for members that are all known before this time.
+    pub(super) probe_after: Time,
     /// The swarm is to be told that we have everything.
     pub(super) tell_complete: bool,
     pub(super) trickle: bool,
@@ -106,8 +119,8 @@ pub(super) struct Session {
     complaints: Bucket,
     backoff: Backoff,
     refusals: u32,
-    complete: u32,
-    incomplete: u32,
+    /// Members with everything, the others, and when the tracker said so.
+    counted: Option<(u32, u32, Time)>,
     interval: Duration,
     min_interval: Duration,
 }
@@ -123,14 +136,14 @@ impl Session {
             early_after: Time::ZERO,
             fruitless: 0,
             round: Round::default(),
+            probe_after: Time::ZERO,
             tell_complete: false,
             trickle: false,
             messages: Bucket::new(500, Duration::from_millis(10)),
             complaints: Bucket::new(5, Duration::from_secs(10)),
             backoff: Backoff::default(),
             refusals: 0,
-            complete: 0,
-            incomplete: 0,
+            counted: None,
             interval: DEFAULT_INTERVAL,
             min_interval: Duration::ZERO,
         }
@@ -150,14 +163,23 @@ impl Session {
         }
     }
 
-    /// Members of the swarm, ourselves included, while the tracker's last word is fresh.
+    /// Members of the swarm, ourselves included, by the tracker's last word.
     pub(super) fn size(&self) -> Option<u32> {
-        self.opened().filter(|open| open.answered).map(|_| self.complete.saturating_add(self.incomplete))
+        self.counted.map(|(complete, incomplete, _)| complete.saturating_add(incomplete))
     }
 
     /// Other members of the swarm that the tracker knows of.
     pub(super) fn others(&self) -> Option<usize> {
         self.size().map(|size| size.saturating_sub(1) as usize)
+    }
+
+    /// There are more viewers than the tracker said: asks again soon.
+    pub(super) fn outgrown(&mut self, now: Time) {
+        let wait = FIRST_REFRESH.max(self.min_interval);
+        if let Phase::Open(open) = &mut self.phase {
+            open.refresh = FIRST_REFRESH;
+            open.due = open.due.min((open.last_announce + wait).max(now));
+        }
     }
 
     pub(super) fn stats(&self) -> TrackerStats {
@@ -167,13 +189,9 @@ impl Session {
             Phase::Opening { .. } | Phase::Open(_) => TrackerState::Connecting,
             Phase::Waiting { .. } => TrackerState::Waiting,
         };
-        let known = state == TrackerState::Connected;
-        TrackerStats {
-            url: self.url.clone(),
-            state,
-            complete: if known { self.complete } else { 0 },
-            incomplete: if known { self.incomplete } else { 0 },
-        }
+        let connected = state == TrackerState::Connected;
+        let (complete, incomplete, _) = self.counted.filter(|_| connected).unwrap_or_default();
+        TrackerStats { url: self.url.clone(), state, complete, incomplete }
     }
 
     /// Asks the shell to open the WebSocket.
@@ -186,6 +204,7 @@ impl Session {
     pub(super) fn up(&mut self, now: Time) {
         self.number = self.number.wrapping_add(1);
         self.early_after = now;
+        self.probe_after = now + PROBE_EVERY;
         self.fruitless = 0;
         self.round = Round::default();
         self.refusals = 0;
@@ -195,6 +214,8 @@ impl Session {
             started: false,
             answered: false,
             due: now + FIRST_WAIT,
+            refresh: FIRST_REFRESH,
+            last_announce: now,
             hold_until: now,
             reply_due: None,
             unanswered: VecDeque::new(),
@@ -203,20 +224,24 @@ impl Session {
 
     /// An announce numbered `batch` was sent.
     pub(super) fn announced(&mut self, cx: &mut Cx<'_>, batch: u32) {
-        let interval = self.interval;
+        let (interval, min_interval) = (self.interval, self.min_interval);
         if let Phase::Open(open) = &mut self.phase {
+            if open.started && open.due <= cx.now {
+                open.refresh = open.refresh.saturating_mul(2).min(interval);
+            }
+            open.last_announce = cx.now;
             open.started = true;
             open.unanswered.push_back(batch);
             open.reply_due.get_or_insert(cx.now + REPLY_TIMEOUT);
             // A little less than the interval, and not in step with others: the tracker counts a member out soon after.
-            open.due = cx.now + interval.mul_f64(cx.rng.random_range(0.85..1.0));
+            let wait = open.refresh.min(interval).mul_f64(cx.rng.random_range(0.85..1.0));
+            open.due = cx.now + wait.max(min_interval);
         }
     }
 
     /// The tracker replied. Gives the number of the announce it replied to.
     pub(super) fn replied(&mut self, cx: &mut Cx<'_>, reply: &Announced) -> Option<u32> {
-        self.complete = reply.complete;
-        self.incomplete = reply.incomplete;
+        self.counted = Some((reply.complete, reply.incomplete, cx.now));
         self.trickle = reply.trickle;
         self.interval = reply.interval.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.min_interval = reply.min_interval.unwrap_or_default().min(self.interval);
@@ -287,6 +312,7 @@ impl Session {
         }
         self.phase = Phase::Idle;
         self.want = Want::default();
+        self.counted = None;
         self.backoff.reset();
     }
 
@@ -302,6 +328,15 @@ impl Session {
                 open.hold_until = now;
                 open.reply_due = Some(now + SUSPECT_REPLY_TIMEOUT);
             }
+        }
+    }
+
+    /// Forgets the last word of a tracker that is away too long.
+    pub(super) fn age(&mut self, now: Time) {
+        if self.opened().is_none_or(|open| !open.answered)
+            && self.counted.is_some_and(|(_, _, at)| at + SIZE_LIFE <= now)
+        {
+            self.counted = None;
         }
     }
 

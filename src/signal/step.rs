@@ -48,33 +48,13 @@ impl Signal {
         }
     }
 
-    pub(super) fn take_text(
+    pub(super) fn on_message(
         &mut self,
-        now: Time,
-        rng: &mut ChaCha8Rng,
-        tracker: TrackerId,
-        text: &str,
+        cx: &mut Cx<'_>,
+        index: usize,
+        message: TrackerMessage,
         admits: Admits<'_>,
-        out: &mut VecDeque<Output>,
     ) {
-        let mut cx = self.begin(now, rng, out);
-        if let Some(index) = self.index(tracker)
-            && let Some(session) = self.sessions.get_mut(index)
-            && session.opened().is_some()
-        {
-            if !session.messages.take(now) {
-                session.complain(&mut cx, "too many messages".to_owned());
-            } else {
-                match TrackerMessage::parse(text) {
-                    Ok(message) => self.on_message(&mut cx, index, message, admits),
-                    Err(error) => session.complain(&mut cx, error.to_string()),
-                }
-            }
-        }
-        self.settle(&mut cx);
-    }
-
-    fn on_message(&mut self, cx: &mut Cx<'_>, index: usize, message: TrackerMessage, admits: Admits<'_>) {
         let Some(session) = self.sessions.get_mut(index) else { return };
         let route = |offer_id| Route { tracker: session.id, session: session.number, offer_id };
         let ours = self.swarm;
@@ -130,6 +110,7 @@ impl Signal {
         }
         for index in 0..self.sessions.len() {
             let Some(session) = self.sessions.get_mut(index) else { continue };
+            session.age(cx.now);
             if let Some(why) = session.overdue(cx.now) {
                 cx.out.push_back(Output::CloseTracker { tracker: session.id });
                 self.session_lost(cx, index, why.to_owned());

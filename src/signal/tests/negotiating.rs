@@ -179,6 +179,7 @@ fn both_sides_of_a_glare_keep_the_same_link_in_every_order() {
 fn a_negotiation_that_takes_too_long_is_closed_and_told() {
     let (mut rig, offers) = announced("mmm", 20);
     rig.answer_from(0, "aaa", &offers[0].0);
+    rig.answer_ms = Some(5000);
     rig.offer_from(0, "bbb", "x");
     let link = rig.accepted()[0];
     rig.run(14_900);

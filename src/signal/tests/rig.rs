@@ -11,6 +11,7 @@ use crate::config::Config;
 use crate::engine::{Event, LinkCloseCause, Output};
 use crate::id::{Id20, LinkId, PeerId, SwarmId, TrackerId};
 use crate::signal::Signal;
+use crate::signal::links::Stage;
 use crate::time::Time;
 
 /// How a scripted tracker behaves.
@@ -188,7 +189,7 @@ impl Rig {
             let ahead = self.ahead.keys().next().map(|key| key.0);
             let next = [deadline, ahead].into_iter().flatten().min();
             let Some(next) = next.filter(|next| *next <= end) else { break };
-            self.now = next;
+            self.now = self.now.max(next);
             if ahead == Some(next) {
                 let (_, ahead) = self.ahead.pop_first().unwrap();
                 self.arrive(ahead);
@@ -228,7 +229,12 @@ impl Rig {
     }
 
     pub fn text(&mut self, tracker: u32, text: &str) {
-        self.call(|s, now, rng, out| s.tracker_text(now, rng, TrackerId(tracker), text, out));
+        // As the swarm would: no second link to a peer, none beyond the limit.
+        let up = self.signal.links.iter().filter(|(_, link)| matches!(link.stage, Stage::Up { .. }));
+        let up: Vec<_> = up.filter_map(|(_, link)| link.peer()).collect();
+        let most = self.signal.settings.max_links;
+        let admits = |peer| up.len() < most && !up.contains(&peer);
+        self.call(|s, now, rng, out| s.tracker_text(now, rng, TrackerId(tracker), text, &admits, out));
     }
 
     pub fn down(&mut self, tracker: u32) {
@@ -252,13 +258,13 @@ impl Rig {
     /// A peer's offer arrives and the swarm is asked.
     pub fn offer_if(&mut self, name: &str, admits: impl Fn(PeerId) -> bool) {
         let text = self.described(name, "if", "offer");
-        self.call(|s, now, rng, out| s.tracker_text_if(now, rng, TrackerId(0), &text, &admits, out));
+        self.call(|s, now, rng, out| s.tracker_text(now, rng, TrackerId(0), &text, &admits, out));
     }
 
     /// A peer's answer arrives and the swarm is asked.
     pub fn answer_if(&mut self, name: &str, offer_id: &str, admits: impl Fn(PeerId) -> bool) {
         let text = self.described(name, offer_id, "answer");
-        self.call(|s, now, rng, out| s.tracker_text_if(now, rng, TrackerId(0), &text, &admits, out));
+        self.call(|s, now, rng, out| s.tracker_text(now, rng, TrackerId(0), &text, &admits, out));
     }
 
     fn described(&self, name: &str, offer_id: &str, kind: &str) -> String {

@@ -28,9 +28,49 @@ fn the_size_is_unknown_until_a_tracker_replies() {
     let states: Vec<_> = rig.signal.stats().iter().map(|tracker| tracker.state).collect();
     assert_eq!(states, [TrackerState::Connecting, TrackerState::Connected, TrackerState::Connected]);
     assert_eq!(rig.signal.stats()[1].incomplete, 7);
+    // A tracker that went away is believed for a while: its viewers are still there.
+    rig.trackers[1] = Tracker::Dead;
     rig.down(1);
-    assert_eq!(rig.signal.swarm_size(), Some(3));
+    assert_eq!(rig.signal.swarm_size(), Some(7));
     assert_eq!(rig.signal.stats()[1].state, TrackerState::Waiting);
+    assert_eq!(rig.signal.stats()[1].incomplete, 0);
+    rig.run(290_000);
+    assert_eq!(rig.signal.swarm_size(), Some(7));
+    rig.run(60_000);
+    assert_eq!(rig.signal.swarm_size(), Some(3));
+}
+
+#[test]
+fn the_size_follows_a_swarm_that_grows() {
+    let mut rig = Rig::new(vec![Tracker::of_size(1)]);
+    rig.start();
+    rig.run(1000);
+    // While the swarm is young, the tracker is asked after 10, 20, 40, 80 s and then at its interval.
+    rig.trackers[0] = Tracker::of_size(200);
+    rig.run(10_000);
+    assert_eq!(rig.signal.swarm_size(), Some(200));
+    rig.trackers[0] = Tracker::of_size(1);
+    rig.run(600_000);
+    assert_eq!(rig.signal.swarm_size(), Some(1));
+    // Much later others come. Their offers are the first sign of it.
+    rig.clear();
+    rig.run(20_000);
+    let quiet = rig.announces(0).len();
+    rig.trackers[0] = Tracker::of_size(200);
+    rig.offer_from(0, "aaa", "x");
+    assert_eq!(rig.signal.swarm_size(), Some(2), "no less than we know of");
+    rig.run(11_000);
+    assert_eq!(rig.signal.swarm_size(), Some(200));
+    assert!(rig.announces(0).len() > quiet);
+    // Offers in a swarm whose size is known are no reason to ask.
+    let known = rig.announces(0).len();
+    rig.call(|s, now, _, _| s.set_demand(now, 0));
+    rig.run(1000);
+    for number in 0..50 {
+        rig.offer_from(0, &format!("b{number}"), "x");
+    }
+    rig.run(5000);
+    assert_eq!(rig.announces(0).len(), known);
 }
 
 #[test]
@@ -158,6 +198,7 @@ fn a_refused_announce_is_told_and_repeated_with_growing_waits() {
     assert_eq!(rig.opens(0).len(), 1, "the socket stays");
     assert_eq!(rig.signal.stats()[0].state, TrackerState::Connecting);
     assert_eq!(rig.signal.swarm_size(), None);
+    assert_eq!(rig.created(), 5, "a refused offer went to nobody");
     let told = rig.events().into_iter().any(|event| {
         matches!(event, Event::TrackerError { url, message }
             if url == "wss://tracker0.example/" && message == "info_hash is not allowed")
@@ -192,6 +233,7 @@ fn coming_online_reconnects_at_once_with_new_offers() {
     rig.trackers[0] = Tracker::Dead;
     rig.down(0);
     rig.run(10_000);
+    rig.call(|s, now, rng, out| s.tick(now, rng, out));
     assert_eq!(rig.opens(0).len(), 0, "no attempts without a network");
     rig.trackers[0] = Tracker::of_size(5);
     let online = rig.now;
@@ -226,6 +268,8 @@ fn after_sleep_all_offers_are_stale_and_the_trackers_are_asked_at_once() {
     let answered = rig.offers_sent(0)[0].clone();
     rig.answer_from(0, "aaa", &answered.0);
     rig.up(answered.1);
+    rig.offer_from(0, "bbb", "x");
+    let making = rig.accepted()[0];
     rig.clear();
     rig.sleep(1_800_000);
     let woke = rig.now;
@@ -234,6 +278,9 @@ fn after_sleep_all_offers_are_stale_and_the_trackers_are_asked_at_once() {
         assert!(rig.closed().contains(link));
     }
     assert!(!rig.closed().contains(&answered.1), "what is open is the swarm's");
+    assert!(rig.closed().contains(&making));
+    let blamed = rig.events().into_iter().any(|event| matches!(event, Event::PeerClosed { .. }));
+    assert!(!blamed, "nobody is blamed for our sleep");
     assert!(rig.announces(0)[0].0.since(woke).as_millis() < 500);
     assert!(!rig.offers_sent(0).is_empty());
     assert!(rig.opens(1)[0].since(woke).as_millis() < 100);
@@ -260,4 +307,17 @@ fn a_tick_that_comes_late_or_too_often_does_no_harm() {
     let announces = rig.announces(0).len();
     assert!((20..=130).contains(&announces), "{announces} announces in an hour");
     assert_eq!(rig.opens(0).len(), 0);
+}
+
+#[test]
+fn after_sleep_a_dead_socket_is_noticed_within_seconds() {
+    let mut rig = Rig::new(vec![Tracker::of_size(5)]);
+    rig.start();
+    rig.run(3_000);
+    rig.trackers[0] = Tracker::Mute;
+    rig.clear();
+    rig.sleep(1_800_000);
+    let woke = rig.now;
+    rig.run(7_500);
+    assert!(rig.opens(0)[0].since(woke).as_millis() <= 7_000);
 }

@@ -33,6 +33,12 @@ fn candidates_wait_for_the_answer_and_leave_together() {
             *output == Output::AddCandidates { link, candidates: vec!["{}".to_owned()] }
         })
     );
+    // What another session of the tracker says is about other offers.
+    let number = rig.signal.sessions[0].number;
+    rig.signal.sessions[0].number += 1;
+    rig.candidates_from(0, "aaa", &id, &["{}"]);
+    rig.signal.sessions[0].number = number;
+    assert_eq!(rig.count(|o| matches!(o, Output::AddCandidates { .. })), 1);
     // At most twenty each way.
     for _ in 0..30 {
         rig.candidates_from(0, "aaa", &id, &["a", "b", "c"]);
