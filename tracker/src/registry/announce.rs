@@ -111,8 +111,7 @@ impl Registry {
 
     fn spend_ip_tokens(&mut self, now: Time, conn: ConnId, announce: &Announce<'_>) -> Result<(), Refusal> {
         let Some(state) = self.conns.get(conn) else { return Ok(()) };
-        let too_fast =
-            |of| move |wait: std::time::Duration| Refusal::TooFast { of, retry_s: wait.as_secs() + 1 };
+        let too_fast = |of| move |wait| Refusal::too_fast(of, wait);
         let rate = self.limits.announces_per_ip;
         self.ip_announces.entry(state.ip).or_default().take(now, rate).map_err(too_fast("address"))?;
         let rate = self.limits.announces_per_ip_and_swarm;

@@ -211,7 +211,7 @@ impl Registry {
         self.counters.messages += 1;
         if let Err(wait) = state.messages.take(now, rate) {
             // Unread, but answered all the same: the reply is the same for every kind of message.
-            let refusal = Refusal::TooFast { of: "connection", retry_s: wait.as_secs() + 1 };
+            let refusal = Refusal::too_fast("connection", wait);
             return self.refuse(
                 now,
                 conn,

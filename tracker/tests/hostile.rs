@@ -1,0 +1,590 @@
+//! What the tracker does for clients that do not behave: every bound at its edge, nothing crashes, nobody else is
+//! disturbed.
+
+mod common;
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use common::{OTHER_SWARM, SWARM, Tracker, announce, answer, peer, with, without};
+use hlswarm_tracker::registry::{Denied, Rate};
+use hlswarm_tracker::{CloseReason, Limits, SendKind};
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+fn swarm(number: usize) -> Value {
+    json!(format!("swarm{number:015}"))
+}
+
+#[test]
+fn garbage_gets_a_reply_with_a_reason() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    let id = "a string of 20 characters U+0000..U+00FF";
+    for (message, reason) in [
+        ("".into(), "the message is not a JSON object".into()),
+        ("null".into(), "the message is not a JSON object".into()),
+        ("[]".into(), "the message is not a JSON object".into()),
+        ("{".into(), "the message is not a JSON object".into()),
+        ("[".repeat(30_000), "the message is not a JSON object".into()),
+        ("{}".into(), "action is missing; allowed is \"announce\" or \"scrape\"".into()),
+        (
+            "{\"action\":\"dance\"}".into(),
+            "action is \"dance\"; allowed is \"announce\" or \"scrape\"".into(),
+        ),
+        ("{\"action\":\"announce\"}".into(), format!("info_hash is missing; allowed is {id}")),
+        (
+            with(announce("anna", 0), "info_hash", json!(7)).to_string(),
+            format!("info_hash is 7; allowed is {id}"),
+        ),
+        (
+            with(announce("anna", 0), "peer_id", json!("short")).to_string(),
+            format!("peer_id is \"short\"; allowed is {id}"),
+        ),
+        (
+            with(announce("anna", 0), "peer_id", json!("\u{100}".repeat(20))).to_string(),
+            format!("peer_id is \"{}\"; allowed is {id}", "\u{100}".repeat(20)),
+        ),
+        (
+            with(announce("anna", 0), "info_hash", json!("x".repeat(60_000))).to_string(),
+            format!("info_hash is \"{}…; allowed is {id}", "x".repeat(39)),
+        ),
+    ] {
+        assert_eq!(tracker.say(anna, &message).failure(anna), reason, "{message:.80}");
+    }
+    assert_eq!(tracker.registry.sizes().members, 0);
+}
+
+#[test]
+fn deep_nesting_anywhere_is_only_skipped() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    let deep = format!("{}{}", "[".repeat(15_000), "]".repeat(15_000));
+    let text = announce("anna", 0).to_string().replacen('{', &format!("{{\"x\":{deep},"), 1);
+    assert!(tracker.say(anna, &text).only(anna)["interval"].is_u64());
+    let text =
+        without(announce("anna", 0), "offers").to_string().replacen('{', &format!("{{\"offers\":{deep},"), 1);
+    assert!(tracker.say(anna, &text).failure(anna).starts_with("offers is "));
+}
+
+#[test]
+fn malformed_offers_are_refused_and_change_nothing() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    let good = json!({"offer": {"type": "offer", "sdp": "x"}, "offer_id": "1"});
+    for offers in [
+        json!([null]),
+        json!({}),
+        json!("offers"),
+        json!([[]]),
+        json!([{"offer": null, "offer_id": "1"}]),
+        json!([{"offer": {"type": "answer", "sdp": "x"}, "offer_id": "1"}]),
+        json!([{"offer": {"type": "offer", "sdp": 7}, "offer_id": "1"}]),
+        json!([{"offer": {"type": "offer", "sdp": "x"}}]),
+        json!([good, {"offer": {"type": "offer", "sdp": "x"}, "offer_id": 7}]),
+        json!([{"offer": {"type": "offer", "sdp": "x"}, "offer_id": "x".repeat(65)}]),
+    ] {
+        let reason = tracker.send(anna, &with(announce("anna", 0), "offers", offers.clone())).failure(anna);
+        assert!(reason.starts_with("offer") && reason.contains("allowed is"), "{offers}: {reason}");
+    }
+    assert_eq!(tracker.registry.sizes().members, 0);
+}
+
+#[test]
+fn an_offer_id_has_at_most_64_characters_however_it_is_written() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let ben = tracker.connect();
+    let id = "\u{1}漢".repeat(32);
+    let message =
+        with(announce("ben", 1), "offers", json!([{"offer": {"type": "offer", "sdp": "x"}, "offer_id": id}]));
+    assert_eq!(tracker.send(ben, &message).only(anna)["offer_id"], id);
+    let longer = message.to_string().replace("\"offer_id\":\"", "\"offer_id\":\"\\u0041");
+    assert!(tracker.say(ben, &longer).failure(ben).starts_with("offer_id is "));
+}
+
+#[test]
+fn a_description_is_bounded_at_the_edge() {
+    let line = "a=candidate:1 1 udp 1 192.0.2.1 9 typ host\r\n";
+    for (sdp, taken) in [
+        ("s".repeat(8192), true),
+        ("s".repeat(8193), false),
+        // Escapes count as what they stand for.
+        ("\n".repeat(8192), true),
+        ("\n".repeat(8193), false),
+        (line.repeat(20), true),
+        (line.repeat(21), false),
+        ("\u{1}".repeat(8192), true),
+    ] {
+        let mut tracker = Tracker::new();
+        let anna = tracker.join("anna");
+        let ben = tracker.connect();
+        let offers = json!([{"offer": {"type": "offer", "sdp": sdp}, "offer_id": "1"}]);
+        let done = tracker.send(ben, &with(announce("ben", 0), "offers", offers));
+        assert_eq!(done.to(anna).len(), usize::from(taken), "{sdp:.30} {}", sdp.len());
+        assert_eq!(
+            done.only(ben).get("warning message").is_some(),
+            !taken,
+            "the client is told and stays a member"
+        );
+        // The same bound holds for answers.
+        let offer = tracker.send(ben, &announce("ben", 1)).only(anna);
+        let mut reply = answer("anna", &offer);
+        reply["answer"]["sdp"] = json!(sdp);
+        let done = tracker.send(anna, &reply);
+        if taken {
+            assert_eq!(done.only(ben)["answer"]["sdp"], sdp);
+        } else {
+            assert!(done.failure(anna).starts_with("sdp "));
+        }
+    }
+}
+
+#[test]
+fn candidates_cannot_hide_behind_escapes() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let ben = tracker.connect();
+    let mut message = announce("ben", 1);
+    message["offers"][0]["offer"]["sdp"] = json!("a=candidate:".repeat(21));
+    let text = message.to_string().replace("a=candidate:", "\\u0061=candidate:");
+    assert!(tracker.say(ben, &text).to(anna).is_empty());
+    let text = announce("ben", 1).to_string().replace("sdp 0", "\\ud800");
+    assert!(tracker.say(ben, &text).to(anna).is_empty(), "half a surrogate pair is no text");
+}
+
+#[test]
+fn ten_offers_of_an_announce_are_used() {
+    let mut tracker = Tracker::new();
+    for n in 0..20 {
+        tracker.join(&format!("peer{n}"));
+    }
+    let anna = tracker.connect();
+    assert_eq!(tracker.send(anna, &announce("anna", 10)).of_kind(SendKind::Offer), 10);
+    let done = tracker.send(anna, &announce("anna", 11));
+    assert_eq!(done.of_kind(SendKind::Offer), 10);
+    assert_eq!(done.only(anna)["warning message"], "offers has 11 entries, at most 10 are used");
+}
+
+#[test]
+fn offers_are_passed_on_only_so_often() {
+    let mut tracker = Tracker::new();
+    let ben = tracker.join("ben");
+    let anna = tracker.connect();
+    let mut offers = 0;
+    for _ in 0..8 {
+        offers += tracker.send(anna, &announce("anna", 1)).to(ben).len();
+    }
+    assert_eq!(offers, 6, "the burst");
+    let done = tracker.send(anna, &announce("anna", 1));
+    assert!(done.only(anna)["interval"].is_u64(), "answered all the same");
+    tracker.pass(Duration::from_millis(4_999));
+    assert!(tracker.send(anna, &announce("anna", 1)).to(ben).is_empty());
+    tracker.pass(Duration::from_millis(1));
+    assert_eq!(tracker.send(anna, &announce("anna", 1)).to(ben).len(), 1);
+}
+
+#[test]
+fn a_member_is_forgotten_at_its_age_and_not_before() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    tracker.pass(Duration::from_secs(100));
+    tracker.send(anna, &announce("anna", 0));
+    tracker.pass(Duration::from_secs(179));
+    assert_eq!(tracker.registry.sizes().members, 1);
+    tracker.pass(Duration::from_secs(1));
+    assert_eq!((tracker.registry.sizes().members, tracker.registry.sizes().swarms), (0, 0));
+    assert_eq!(tracker.registry.sizes().connections, 1, "the connection stays");
+    assert_eq!(tracker.send(anna, &announce("anna", 0)).only(anna)["incomplete"], 1);
+}
+
+#[test]
+fn an_offer_is_answered_within_its_age_or_never() {
+    for (span, answers) in [(119_999, 1), (120_000, 0)] {
+        let mut tracker = Tracker::new();
+        let anna = tracker.join("anna");
+        let ben = tracker.connect();
+        let offer = tracker.send(ben, &announce("ben", 1)).only(anna);
+        tracker.now = tracker.now + Duration::from_millis(span);
+        assert_eq!(tracker.send(anna, &answer("anna", &offer)).sends.len(), answers);
+    }
+}
+
+#[test]
+fn an_offer_is_answered_once_and_only_by_its_receiver() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let ben = tracker.connect();
+    let offer = tracker.send(ben, &announce("ben", 1)).only(anna);
+    let eve = tracker.join("eve");
+    assert!(tracker.send(eve, &answer("eve", &offer)).sends.is_empty(), "somebody else");
+    assert!(tracker.send(eve, &answer("anna", &offer)).sends.is_empty(), "somebody else in its name");
+    assert!(tracker.send(anna, &answer("eve", &offer)).sends.is_empty(), "the receiver under another name");
+    let elsewhere = with(answer("anna", &offer), "info_hash", json!(OTHER_SWARM));
+    assert!(tracker.send(anna, &elsewhere).sends.is_empty(), "in another swarm");
+    assert_eq!(tracker.send(anna, &answer("anna", &offer)).to(ben).len(), 1);
+    assert!(tracker.send(anna, &answer("anna", &offer)).sends.is_empty(), "a second time");
+    assert_eq!(tracker.registry.counters().answers_dropped, 5);
+}
+
+#[test]
+fn an_answer_to_a_vanished_peer_is_silence() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let ben = tracker.connect();
+    let offer = tracker.send(ben, &announce("ben", 1)).only(anna);
+    tracker.registry.disconnect(ben);
+    // The slot's next user must not get it either.
+    let carl = tracker.join("carl");
+    let done = tracker.send(anna, &answer("anna", &offer));
+    assert!(done.sends.is_empty() && done.to(carl).is_empty());
+}
+
+#[test]
+fn nobody_stops_or_takes_over_another() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let eve = tracker.connect();
+    tracker.send(eve, &with(announce("anna", 0), "event", json!("stopped")));
+    assert_eq!(tracker.registry.sizes().members, 1, "a forged stop changes nothing");
+    // A second connection with the same peer id is another member: it neither evicts nor silences the first.
+    tracker.send(eve, &announce("anna", 5));
+    assert_eq!(tracker.registry.sizes().members, 2);
+    let ben = tracker.connect();
+    let done = tracker.send(ben, &announce("ben", 5));
+    assert_eq!((done.to(anna).len(), done.to(eve).len()), (1, 1));
+    tracker.registry.disconnect(eve);
+    let offer = tracker.send(ben, &announce("ben", 5)).only(anna);
+    assert_eq!(tracker.send(anna, &answer("anna", &offer)).to(ben).len(), 1);
+}
+
+#[test]
+fn a_connection_keeps_the_peer_id_it_joined_with() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let reason = tracker.send(anna, &announce("mallory", 0)).failure(anna);
+    assert_eq!(reason, "peer_id is not the one this connection joined the swarm with");
+    tracker.send(anna, &with(announce("mallory", 0), "event", json!("stopped")));
+    assert_eq!(tracker.registry.sizes().members, 1);
+}
+
+#[test]
+fn a_client_is_never_offered_to_itself() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let again = tracker.join("anna");
+    let done = tracker.send(anna, &announce("anna", 5));
+    assert_eq!(done.to(anna).len(), 1, "only the reply");
+    assert!(done.to(again).is_empty());
+}
+
+#[test]
+fn a_connection_is_in_eight_swarms() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    for number in 0..8 {
+        assert!(
+            tracker.send(anna, &with(announce("anna", 0), "info_hash", swarm(number))).only(anna)["interval"]
+                .is_u64()
+        );
+    }
+    let reason = tracker.send(anna, &with(announce("anna", 0), "info_hash", swarm(8))).failure(anna);
+    assert_eq!(reason, "info_hash: this connection is in 8 swarms, as many as are allowed");
+    // Leaving one makes room.
+    tracker.send(anna, &with(with(announce("anna", 0), "info_hash", swarm(0)), "event", json!("stopped")));
+    assert!(
+        tracker.send(anna, &with(announce("anna", 0), "info_hash", swarm(8))).only(anna)["interval"].is_u64()
+    );
+}
+
+#[test]
+fn two_hundred_thousand_swarms_on_one_connection_stay_eight() {
+    let mut tracker = Tracker::with(Limits { messages_per_connection: Rate::UNLIMITED, ..Limits::default() });
+    let anna = tracker.connect();
+    let mut closed = false;
+    for number in 0..200_000 {
+        closed |=
+            !tracker.send(anna, &with(announce("anna", 0), "info_hash", swarm(number))).closes.is_empty();
+    }
+    assert_eq!(tracker.registry.sizes().swarms, 8);
+    assert!(closed, "so many refusals are abuse");
+}
+
+#[test]
+fn the_number_of_swarms_is_bounded() {
+    let mut tracker = Tracker::with(Limits { swarms: 1, ..Limits::default() });
+    let (anna, ben) = (tracker.join("anna"), tracker.join("ben"));
+    let elsewhere = with(announce("ben", 0), "info_hash", json!(OTHER_SWARM));
+    assert_eq!(tracker.send(ben, &elsewhere).failure(ben), "the tracker is full, try again later");
+    tracker.registry.disconnect(anna);
+    tracker.send(ben, &with(announce("ben", 0), "event", json!("stopped")));
+    assert!(tracker.send(ben, &elsewhere).only(ben)["interval"].is_u64());
+}
+
+#[test]
+fn connections_are_bounded_per_address_and_in_all() {
+    let mut tracker = Tracker::with(Limits { connections: 130, ..Limits::default() });
+    let v4: IpAddr = "192.0.2.1".parse().unwrap();
+    let first = tracker.connect_from(v4);
+    for _ in 1..64 {
+        tracker.connect_from(v4);
+    }
+    assert_eq!(tracker.registry.connect(tracker.now, v4), Err(Denied::Address));
+    assert_eq!(
+        tracker.registry.connect(tracker.now, "::ffff:192.0.2.1".parse().unwrap()),
+        Err(Denied::Address)
+    );
+    tracker.registry.disconnect(first);
+    tracker.connect_from(v4);
+    // IPv6 addresses count by /64.
+    for n in 0..64 {
+        tracker.connect_from(format!("2001:db8:0:1::{n:x}").parse().unwrap());
+    }
+    assert_eq!(
+        tracker.registry.connect(tracker.now, "2001:db8:0:1:ffff::".parse().unwrap()),
+        Err(Denied::Address)
+    );
+    tracker.connect_from("2001:db8:0:2::".parse().unwrap());
+    tracker.connect_from("2001:db8:0:3::".parse().unwrap());
+    assert_eq!(tracker.registry.connect(tracker.now, "192.0.2.9".parse().unwrap()), Err(Denied::Full));
+}
+
+#[test]
+fn ipv4_and_ipv6_viewers_are_one_swarm() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect_from("192.0.2.1".parse().unwrap());
+    let ben = tracker.connect_from("2001:db8::1".parse().unwrap());
+    tracker.send(anna, &announce("anna", 0));
+    assert_eq!(tracker.send(ben, &announce("ben", 1)).to(anna).len(), 1);
+}
+
+#[test]
+fn a_scrape_of_everything_is_refused() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    for message in [json!({"action": "scrape"}), json!({"action": "scrape", "info_hash": []})] {
+        let done = tracker.send(anna, &message);
+        assert_eq!(done.failure(anna), "info_hash is missing; a scrape must name its swarms");
+        assert_eq!(done.only(anna)["action"], "scrape");
+    }
+    for odd in [json!(7), json!({}), json!([7]), json!([null]), json!([[]]), json!("short"), json!(true)] {
+        let reason = tracker.send(anna, &json!({"action": "scrape", "info_hash": odd})).failure(anna);
+        assert!(reason.starts_with("info_hash is "), "{reason}");
+    }
+}
+
+#[test]
+fn a_scrape_names_at_most_64_swarms() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    let scrape =
+        |count: usize| json!({"action": "scrape", "info_hash": (0..count).map(swarm).collect::<Vec<_>>()});
+    assert_eq!(tracker.send(anna, &scrape(64)).only(anna)["files"].as_object().unwrap().len(), 64);
+    let reason = tracker.send(anna, &scrape(65)).failure(anna);
+    assert_eq!(reason, "info_hash has 65 swarms, at most 64 are allowed in a scrape");
+}
+
+#[test]
+fn only_allowed_swarms_are_served() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let allowed = hlswarm::id::Id20::from_latin1(OTHER_SWARM).unwrap();
+    tracker.registry.set_allowed(Some([allowed].into()));
+    assert_eq!(tracker.registry.sizes().members, 1, "members that are there stay");
+    let reason = tracker.send(anna, &announce("anna", 0)).failure(anna);
+    assert_eq!(reason, "info_hash is not one that this tracker serves");
+    assert!(tracker.send(anna, &with(announce("anna", 0), "info_hash", json!(OTHER_SWARM))).only(anna)["interval"].is_u64());
+}
+
+#[test]
+fn messages_come_so_fast_and_a_flood_is_closed() {
+    let limits = Limits {
+        messages_per_connection: Rate { per_second: 10.0, burst: 20 },
+        refusals_per_connection: Rate { per_second: 1.0, burst: 30 },
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::with(limits);
+    let anna = tracker.connect();
+    for _ in 0..20 {
+        assert!(tracker.send(anna, &announce("anna", 0)).only(anna)["interval"].is_u64());
+    }
+    for _ in 0..30 {
+        let done = tracker.send(anna, &announce("anna", 0));
+        assert_eq!(done.failure(anna), "too many messages from this connection, try again in 1 s");
+        assert!(done.closes.is_empty());
+    }
+    let done = tracker.send(anna, &announce("anna", 0));
+    assert_eq!(done.closes, [(anna, CloseReason::Flood)]);
+    assert!(tracker.send(anna, &announce("anna", 0)).sends.is_empty(), "nothing is heard after that");
+    let ben = tracker.connect();
+    assert!(
+        tracker.send(ben, &announce("ben", 0)).only(ben)["interval"].is_u64(),
+        "others are not disturbed"
+    );
+}
+
+#[test]
+fn announces_are_bounded_per_address_and_per_address_and_swarm() {
+    let limits = Limits {
+        announces_per_ip: Rate { per_second: 1.0, burst: 6 },
+        announces_per_ip_and_swarm: Rate { per_second: 1.0, burst: 4 },
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::with(limits);
+    let ip: IpAddr = "192.0.2.1".parse().unwrap();
+    let all: Vec<_> = (0..8).map(|_| tracker.connect_from(ip)).collect();
+    for n in 0..4 {
+        assert!(tracker.send(all[n], &announce(&format!("p{n}"), 0)).only(all[n])["interval"].is_u64());
+    }
+    let reason = tracker.send(all[4], &announce("p4", 0)).failure(all[4]);
+    assert_eq!(reason, "too many messages from this address and swarm, try again in 1 s");
+    let elsewhere = |name: &str| with(announce(name, 0), "info_hash", json!(OTHER_SWARM));
+    assert!(tracker.send(all[5], &elsewhere("p5")).only(all[5])["interval"].is_u64());
+    let reason = tracker.send(all[6], &elsewhere("p6")).failure(all[6]);
+    assert_eq!(reason, "too many messages from this address, try again in 1 s");
+    let other = tracker.connect();
+    assert!(tracker.send(other, &announce("other", 0)).only(other)["interval"].is_u64());
+    tracker.pass(Duration::from_secs(2));
+    assert!(tracker.send(all[7], &announce("p7", 0)).only(all[7])["interval"].is_u64());
+}
+
+#[test]
+fn nobody_is_buried_in_offers() {
+    let limits = Limits { received_offers: Rate { per_second: 5.0, burst: 60 }, ..Limits::default() };
+    let mut tracker = Tracker::with(limits);
+    let victim = tracker.join("victim");
+    let mut received = 0;
+    for n in 0..70 {
+        let conn = tracker.connect();
+        received += tracker.send(conn, &announce(&format!("p{n}"), 1)).to(victim).len();
+        // Everybody else leaves again, so that the victim is the only one to take offers.
+        tracker.registry.disconnect(conn);
+    }
+    assert_eq!(received, 60);
+    tracker.pass(Duration::from_millis(200));
+    let conn = tracker.connect();
+    assert_eq!(tracker.send(conn, &announce("late", 1)).to(victim).len(), 1);
+}
+
+#[test]
+fn a_connection_that_never_announces_is_closed() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.connect();
+    assert!(tracker.pass(Duration::from_secs(29)).closes.is_empty());
+    assert_eq!(tracker.pass(Duration::from_secs(2)).closes, [(anna, CloseReason::Silent)]);
+    let ben = tracker.join("ben");
+    assert!(tracker.pass(Duration::from_secs(31)).closes.iter().all(|(conn, _)| *conn != ben));
+}
+
+#[test]
+fn candidates_are_bounded_in_number_size_and_time() {
+    let setup = || {
+        let mut tracker = Tracker::new();
+        let anna = tracker.connect();
+        tracker.send(anna, &with(announce("anna", 0), "trickle", json!(true)));
+        let ben = tracker.connect();
+        let offer = tracker.send(ben, &with(announce("ben", 1), "trickle", json!(true))).only(anna);
+        tracker.send(anna, &answer("anna", &offer));
+        (tracker, anna, ben)
+    };
+    let candidates = |list: Vec<String>| {
+        json!({"action": "announce", "info_hash": SWARM, "peer_id": peer("ben"), "to_peer_id": peer("anna"),
+               "offer_id": "ben-0", "candidates": list})
+    };
+    let (mut tracker, anna, ben) = setup();
+    assert_eq!(tracker.send(ben, &candidates(vec!["c".repeat(512); 12])).to(anna).len(), 1);
+    assert_eq!(tracker.send(ben, &candidates(vec!["c".into(); 8])).to(anna).len(), 1);
+    assert!(tracker.send(ben, &candidates(vec!["c".into()])).sends.is_empty(), "twenty per direction");
+    let reason = tracker.send(ben, &candidates(vec!["c".repeat(513)])).failure(ben);
+    assert!(reason.starts_with("candidates is a string of 513 bytes"), "{reason}");
+    assert!(
+        tracker
+            .send(ben, &with(candidates(vec![]), "candidates", json!([7])))
+            .failure(ben)
+            .contains("candidates")
+    );
+
+    let (mut tracker, anna, ben) = setup();
+    tracker.now = tracker.now + Duration::from_millis(59_999);
+    assert_eq!(tracker.send(ben, &candidates(vec!["c".into()])).to(anna).len(), 1);
+    tracker.now = tracker.now + Duration::from_millis(1);
+    assert!(tracker.send(ben, &candidates(vec!["c".into()])).sends.is_empty());
+
+    let (mut tracker, _, _) = setup();
+    let eve = tracker.connect();
+    tracker.send(eve, &with(announce("ben", 0), "trickle", json!(true)));
+    assert!(tracker.send(eve, &candidates(vec!["c".into()])).sends.is_empty(), "nobody else's");
+}
+
+#[test]
+fn joining_and_leaving_without_end_keeps_nothing() {
+    let mut tracker = Tracker::with(Limits { messages_per_connection: Rate::UNLIMITED, ..Limits::default() });
+    let anna = tracker.connect();
+    for _ in 0..1000 {
+        tracker.send(anna, &announce("anna", 0));
+        tracker.send(anna, &with(announce("anna", 0), "event", json!("stopped")));
+        tracker.pass(Duration::from_secs(1));
+    }
+    tracker.send(anna, &announce("anna", 0));
+    assert_eq!((tracker.registry.sizes().members, tracker.registry.sizes().swarms), (1, 1));
+    tracker.pass(Duration::from_secs(180));
+    assert_eq!(tracker.registry.sizes().members, 0, "an entry of an earlier membership does not keep it");
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_survived(text in any::<String>()) {
+        let mut tracker = Tracker::new();
+        let anna = tracker.connect();
+        let done = tracker.say(anna, &text);
+        prop_assert_eq!(done.sends.len(), 1);
+    }
+
+    /// Whatever members say, in whatever order: every reply is JSON with an action, offers reach only others, and the
+    /// numbers add up.
+    #[test]
+    fn any_conversation_keeps_the_numbers_right(
+        steps in prop::collection::vec((0usize..6, 0usize..6, 0usize..9, 0u64..40_000), 1..120)
+    ) {
+        let mut tracker = Tracker::new();
+        let mut conns: Vec<_> = (0..6).map(|_| tracker.connect()).collect();
+        let mut offers: Vec<(usize, Value)> = Vec::new();
+        for (who, name, what, millis) in steps {
+            tracker.pass(Duration::from_millis(millis));
+            let conn = conns[who];
+            let name = format!("peer{name}");
+            let done = match what {
+                0..=3 => tracker.send(conn, &announce(&name, what)),
+                4 => tracker.send(conn, &with(announce(&name, 2), "event", json!("stopped"))),
+                5 => tracker.send(conn, &with(announce(&name, 1), "event", json!("completed"))),
+                6 => match offers.pop() {
+                    Some((to, offer)) => tracker.send(conns[to], &answer(&format!("peer{to}"), &offer)),
+                    None => continue,
+                },
+                7 => tracker.send(conn, &with(announce(&name, 1), "left", json!(0))),
+                _ => {
+                    tracker.registry.disconnect(conn);
+                    conns[who] = tracker.connect();
+                    continue;
+                }
+            };
+            for (to, kind, text) in &done.sends {
+                let message: Value = serde_json::from_str(text).unwrap();
+                prop_assert!(message["action"].is_string());
+                let place = conns.iter().position(|conn| conn == to);
+                prop_assert!(place.is_some(), "sent to nobody");
+                if *kind == SendKind::Offer {
+                    prop_assert_ne!(*to, conn);
+                    offers.push((place.unwrap(), message));
+                }
+            }
+            let members = tracker.registry.swarm_sizes().map(|swarm| swarm.complete + swarm.incomplete).sum::<usize>();
+            prop_assert_eq!(members, tracker.registry.sizes().members);
+            prop_assert!(tracker.registry.swarm_sizes().all(|swarm| swarm.complete + swarm.incomplete > 0));
+        }
+        for conn in conns {
+            tracker.registry.disconnect(conn);
+        }
+        prop_assert_eq!(tracker.registry.sizes(), Default::default());
+    }
+}

@@ -1,0 +1,289 @@
+//! The WebSocket codec against the cases of the Autobahn test suite, by its numbers, and against anything at all.
+//! <https://github.com/crossbario/autobahn-testsuite>
+
+use hlswarm_tracker::ws::{Decoder, Message, Opcode, Violation, write_close, write_frame};
+use proptest::prelude::*;
+
+const MAX: usize = 65_536;
+const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
+
+#[derive(Clone, Debug, PartialEq)]
+enum Got {
+    Text(String),
+    Binary(Vec<u8>),
+    Ping(Vec<u8>),
+    Pong,
+    Close(Option<u16>),
+    Broken(u16),
+}
+
+/// A client's frame: first byte as given, payload masked.
+fn raw(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = vec![first];
+    match payload.len() {
+        n @ 0..=125 => frame.push(0x80 | n as u8),
+        n @ 126..=65_535 => {
+            frame.push(0x80 | 126);
+            frame.extend((n as u16).to_be_bytes());
+        }
+        n => {
+            frame.push(0x80 | 127);
+            frame.extend((n as u64).to_be_bytes());
+        }
+    }
+    frame.extend(MASK);
+    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
+    frame
+}
+
+fn text(payload: &str) -> Vec<u8> {
+    raw(0x81, payload.as_bytes())
+}
+
+/// Feeds `bytes` in pieces of `piece` bytes.
+fn feed(bytes: &[u8], piece: usize) -> Vec<Got> {
+    let mut decoder = Decoder::default();
+    let mut scratch = Vec::new();
+    let mut got = Vec::new();
+    for mut input in bytes.chunks(piece.max(1)) {
+        loop {
+            match decoder.next(&mut input, &mut scratch, MAX) {
+                Ok(None) => break,
+                Ok(Some(message)) => got.push(match message {
+                    Message::Text(text) => Got::Text(text.into()),
+                    Message::Binary(bytes) => Got::Binary(bytes.into()),
+                    Message::Ping(bytes) => Got::Ping(bytes.into()),
+                    Message::Pong => Got::Pong,
+                    Message::Close(code) => Got::Close(code),
+                }),
+                Err(violation) => {
+                    got.push(Got::Broken(violation.code()));
+                    return got;
+                }
+            }
+        }
+        assert!(input.is_empty(), "input is left over");
+    }
+    got
+}
+
+/// The same must come of it however the network cuts it.
+fn check(bytes: &[u8], expected: &[Got]) {
+    for piece in [usize::MAX, 1, 2, 3, 7, 64, 997] {
+        assert_eq!(feed(bytes, piece.min(bytes.len())), expected, "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn autobahn_1_text_and_binary_of_every_length_form() {
+    for length in [0, 1, 125, 126, 127, 128, 65_535, 65_536] {
+        let payload = "*".repeat(length);
+        check(&text(&payload), &[Got::Text(payload.clone())]);
+        check(&raw(0x82, payload.as_bytes()), &[Got::Binary(payload.into_bytes())]);
+    }
+}
+
+#[test]
+fn messages_over_64_kib_are_too_big() {
+    check(&text(&"*".repeat(MAX + 1)), &[Got::Broken(1009)]);
+    // Also when they come in fragments, and before their bytes have come.
+    let mut frames = raw(0x01, &[b'*'; MAX]);
+    frames.extend(raw(0x80, b"*"));
+    check(&frames, &[Got::Broken(1009)]);
+    check(&[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], &[Got::Broken(1009)]);
+}
+
+#[test]
+fn autobahn_2_pings_and_pongs() {
+    check(&raw(0x89, b""), &[Got::Ping(vec![])]);
+    check(&raw(0x89, &[0xfe; 125]), &[Got::Ping(vec![0xfe; 125])]);
+    check(&raw(0x89, &[0xfe; 126]), &[Got::Broken(1002)]);
+    check(&raw(0x8a, b"unsolicited"), &[Got::Pong]);
+    let mut many = Vec::new();
+    for n in 0..10u8 {
+        many.extend(raw(0x89, &[n]));
+    }
+    check(&many, &(0..10u8).map(|n| Got::Ping(vec![n])).collect::<Vec<_>>());
+}
+
+#[test]
+fn autobahn_3_reserved_bits() {
+    for bits in [0x10, 0x20, 0x30, 0x40, 0x50, 0x60, 0x70] {
+        check(&raw(0x81 | bits, b"x"), &[Got::Broken(1002)]);
+        check(&raw(0x89 | bits, b""), &[Got::Broken(1002)]);
+    }
+}
+
+#[test]
+fn autobahn_4_unknown_opcodes() {
+    for opcode in [3, 4, 5, 6, 7, 11, 12, 13, 14, 15] {
+        check(&raw(0x80 | opcode, b""), &[Got::Broken(1002)]);
+        let mut after = text("before");
+        after.extend(raw(0x80 | opcode, b"x"));
+        check(&after, &[Got::Text("before".into()), Got::Broken(1002)]);
+    }
+}
+
+#[test]
+fn autobahn_5_fragmentation() {
+    // 5.1, 5.2: control frames are not fragmented.
+    check(&raw(0x09, b"x"), &[Got::Broken(1002)]);
+    check(&raw(0x0a, b"x"), &[Got::Broken(1002)]);
+    // 5.3 to 5.8: a text in fragments, pings in between.
+    let join = |frames: &[(u8, &str)]| {
+        frames.iter().flat_map(|(first, payload)| raw(*first, payload.as_bytes())).collect::<Vec<_>>()
+    };
+    check(&join(&[(0x01, "frag"), (0x80, "ment")]), &[Got::Text("fragment".into())]);
+    check(
+        &join(&[(0x01, "frag"), (0x89, "ping"), (0x80, "ment")]),
+        &[Got::Ping(b"ping".into()), Got::Text("fragment".into())],
+    );
+    check(&join(&[(0x02, ""), (0x00, ""), (0x80, "")]), &[Got::Binary(vec![])]);
+    // 5.9 to 5.14: a continuation of nothing.
+    check(&join(&[(0x80, "x")]), &[Got::Broken(1002)]);
+    check(&join(&[(0x00, "x"), (0x81, "y")]), &[Got::Broken(1002)]);
+    // 5.15: a continuation after a message has ended.
+    check(&join(&[(0x01, "a"), (0x80, "b"), (0x00, "c")]), &[Got::Text("ab".into()), Got::Broken(1002)]);
+    // 5.18: a new message inside a fragmented one.
+    check(&join(&[(0x01, "a"), (0x81, "b")]), &[Got::Broken(1002)]);
+    // 5.19, 5.20: many fragments and pings.
+    check(
+        &join(&[(0x01, "1"), (0x00, "2"), (0x89, "p"), (0x00, "3"), (0x00, "4"), (0x89, "q"), (0x80, "5")]),
+        &[Got::Ping(b"p".into()), Got::Ping(b"q".into()), Got::Text("12345".into())],
+    );
+}
+
+#[test]
+fn autobahn_6_utf8() {
+    for good in [
+        "",
+        "Hello-µ@ßöäüàá-UTF-8!!",
+        "κόσμε",
+        "\u{0}",
+        "\u{7f}\u{7ff}\u{ffff}\u{10ffff}",
+        "\u{fffd}\u{fffe}",
+    ] {
+        check(&text(good), &[Got::Text(good.into())]);
+    }
+    // A character may be cut by a fragment's end.
+    let bytes = "κόσμε".as_bytes();
+    for cut in 0..=bytes.len() {
+        let mut frames = raw(0x01, &bytes[..cut]);
+        frames.extend(raw(0x80, &bytes[cut..]));
+        check(&frames, &[Got::Text("κόσμε".into())]);
+    }
+    for bad in [
+        &b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5\xed\xa0\x80edited"[..],
+        b"\xf4\x90\x80\x80",
+        b"\xc0\xaf",
+        b"\xe0\x80\x80",
+        b"\xf8\x88\x80\x80\x80",
+        b"\x80",
+        b"\xfe",
+        b"\xce",
+        b"\xed\xbf\xbf",
+    ] {
+        check(&raw(0x81, bad), &[Got::Broken(1007)]);
+    }
+}
+
+#[test]
+fn autobahn_7_closing() {
+    check(&raw(0x88, b""), &[Got::Close(None)]);
+    check(&raw(0x88, b"\x03\xe8reason"), &[Got::Close(Some(1000))]);
+    let mut longest = b"\x03\xe8".to_vec();
+    longest.extend([b'*'; 123]);
+    check(&raw(0x88, &longest), &[Got::Close(Some(1000))]);
+    longest.push(b'*');
+    check(&raw(0x88, &longest), &[Got::Broken(1002)]);
+    check(&raw(0x88, b"\x03"), &[Got::Broken(1002)]);
+    check(&raw(0x88, b"\x03\xe8\xce\xba\xe1\xbd\xb9\xed\xa0\x80"), &[Got::Broken(1007)]);
+    for code in [1000, 1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 3000, 3999, 4000, 4999] {
+        check(&raw(0x88, &u16::to_be_bytes(code)), &[Got::Close(Some(code))]);
+    }
+    for code in [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, 65_535] {
+        check(&raw(0x88, &u16::to_be_bytes(code)), &[Got::Broken(1002)]);
+    }
+}
+
+#[test]
+fn frames_of_clients_are_masked() {
+    let mut frame = Vec::new();
+    write_frame(&mut frame, Opcode::Text, b"x");
+    check(&frame, &[Got::Broken(1002)]);
+}
+
+#[test]
+fn an_idle_decoder_holds_no_memory() {
+    assert_eq!(size_of::<Decoder>(), size_of::<usize>());
+    let mut decoder = Decoder::default();
+    let mut scratch = Vec::new();
+    let frame = text(&"x".repeat(5000));
+    for piece in frame.chunks(1400) {
+        let mut input = piece;
+        while decoder.next(&mut input, &mut scratch, MAX).unwrap().is_some() {}
+    }
+    assert_eq!(format!("{decoder:?}"), "Decoder { partial: None }");
+}
+
+#[test]
+fn what_the_server_writes_is_what_rfc_6455_says() {
+    let frame = |opcode, length: usize| {
+        let mut out = Vec::new();
+        write_frame(&mut out, opcode, &vec![b'x'; length]);
+        out
+    };
+    assert_eq!(frame(Opcode::Text, 3), b"\x81\x03xxx");
+    assert_eq!(frame(Opcode::Ping, 0), b"\x89\x00");
+    assert_eq!(frame(Opcode::Binary, 125)[..2], [0x82, 125]);
+    assert_eq!(frame(Opcode::Text, 126)[..4], [0x81, 126, 0, 126]);
+    assert_eq!(frame(Opcode::Text, 65_535)[..4], [0x81, 126, 0xff, 0xff]);
+    assert_eq!(frame(Opcode::Text, 65_536)[..10], [0x81, 127, 0, 0, 0, 0, 0, 1, 0, 0]);
+    let mut close = Vec::new();
+    write_close(&mut close, 1008, &"ß".repeat(100));
+    assert_eq!(close[..4], [0x88, 124, 0x03, 0xf0], "the reason is cut between characters");
+    assert_eq!(Violation::TooBig.code(), 1009);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_are_read_or_refused_alike_in_any_pieces(bytes in prop::collection::vec(any::<u8>(), 0..400), piece in 1usize..50) {
+        prop_assert_eq!(feed(&bytes, piece), feed(&bytes, bytes.len()));
+    }
+
+    #[test]
+    fn nearly_good_frames_are_read_or_refused_alike_in_any_pieces(
+        frames in prop::collection::vec((
+            prop::sample::select(vec![0x00u8, 0x01, 0x02, 0x80, 0x81, 0x82, 0x88, 0x89, 0x8a, 0xc1, 0x83]),
+            prop::collection::vec(any::<u8>(), 0..300),
+        ), 0..8),
+        flip in any::<Option<(prop::sample::Index, u8)>>(),
+        piece in 1usize..100,
+    ) {
+        let mut bytes: Vec<u8> = frames.iter().flat_map(|(first, payload)| raw(*first, payload)).collect();
+        if let (Some((place, value)), false) = (flip, bytes.is_empty()) {
+            let place = place.index(bytes.len());
+            bytes[place] = value;
+        }
+        prop_assert_eq!(feed(&bytes, piece), feed(&bytes, bytes.len()));
+    }
+
+    #[test]
+    fn any_message_comes_through_in_any_fragments(
+        payload in "\\PC{0,2000}",
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..5),
+        piece in 1usize..500,
+    ) {
+        let bytes = payload.as_bytes();
+        let mut cuts: Vec<usize> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        cuts.sort_unstable();
+        cuts.insert(0, 0);
+        cuts.push(bytes.len());
+        let mut wire = Vec::new();
+        for (place, pair) in cuts.windows(2).enumerate() {
+            let first = if place == 0 { 1 } else { 0 } | if place + 2 == cuts.len() { 0x80 } else { 0 };
+            wire.extend(raw(first, &bytes[pair[0]..pair[1]]));
+        }
+        prop_assert_eq!(feed(&wire, piece), vec![Got::Text(payload)]);
+    }
+}
