@@ -126,6 +126,8 @@ impl Engine {
             let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
             self.swarm.tick(now, &mut self.rng, &store, &mut out);
             self.take_notices();
+            // Now and then the swarm wants one link more, without anything else having happened.
+            self.signal.set_demand(now, self.swarm.wanted_links());
         }
         if self.signal.next_deadline().is_some_and(|deadline| deadline.at <= now) {
             self.signal.tick(now, &mut self.rng, &mut self.outbox);

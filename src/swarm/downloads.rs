@@ -14,7 +14,7 @@ use super::rate::RateMeter;
 /// Windows in a row below the least rate after which a download fails. One alone may be a lost packet or a pause of
 /// the peer's own source.
 const SLOW_WINDOWS: u32 = 3;
-/// A request that is neither accepted nor refused for this long fails.
+/// A request that is neither accepted nor refused fails when nothing came on the link for this long.
 const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Until a peer tells how long a segment is, a request to its end counts as this many bytes.
 const UNKNOWN_BYTES: u64 = 1024 * 1024;
@@ -71,6 +71,8 @@ pub(super) struct Downloads {
     ended: VecDeque<Ended>,
     next_transfer: TransferId,
     unrequested: u64,
+    /// When something came that a request had asked for.
+    progress: Time,
     window: Option<Window>,
     slow_windows: u32,
     pub(super) meter: RateMeter,
@@ -90,6 +92,7 @@ impl Downloads {
             ended: VecDeque::new(),
             next_transfer: first,
             unrequested: 0,
+            progress: Time::ZERO,
             window: None,
             slow_windows: 0,
             meter: RateMeter::default(),
@@ -159,7 +162,8 @@ impl Downloads {
         if self.ended.len() >= MAX_ENDED {
             self.ended.pop_front();
         }
-        let bytes = download.counted_bytes().min(limits.receive_bytes_per_peer);
+        // All that was asked for may be on its way already: the cancel waits behind our own data.
+        let bytes = download.remaining().map_or(limits.max_segment_bytes, u64::from);
         self.ended.push_back(Ended { transfer, bytes });
         true
     }
@@ -190,6 +194,7 @@ impl Downloads {
         limits: &LimitsConfig,
     ) -> Result<Option<Option<u32>>, Close> {
         let Some(place) = self.place(transfer) else { return Ok(None) };
+        self.progress = now;
         let Some(download) = self.open.get_mut(place) else { return Ok(None) };
         if u64::from(total_bytes) > limits.max_segment_bytes {
             return Err(Close::violation(format!(
@@ -260,6 +265,7 @@ impl Downloads {
         let kept = len.min(room);
         download.next = at.saturating_add(kept);
         download.received = download.received.saturating_add(kept);
+        self.progress = now;
         self.meter.add(now, kept.into());
         if let Some(window) = &mut self.window {
             window.bytes += u64::from(kept);
@@ -301,9 +307,10 @@ impl Downloads {
     /// Downloads that took too long, in the order of their requests.
     pub(super) fn overdue(&mut self, now: Time, longest: Duration, limits: &LimitsConfig) -> Vec<TransferId> {
         let too_slow = self.close_window(now, limits);
+        let progress = self.progress;
         let overdue = |download: &&Download| match download.accepted {
             Some(_) if too_slow => true,
-            None if now.since(download.requested) >= ACCEPT_TIMEOUT => true,
+            None if now >= download.requested.max(progress) + ACCEPT_TIMEOUT => true,
             _ => now.since(download.requested) >= longest,
         };
         self.open.iter().filter(overdue).map(|download| download.transfer).collect()
@@ -325,7 +332,10 @@ impl Downloads {
     /// When [`Downloads::overdue`] may have something to say.
     pub(super) fn next_deadline(&self, longest: Duration, limits: &LimitsConfig) -> Option<Time> {
         let of = |download: &Download| match download.accepted {
-            None => download.requested + longest.min(ACCEPT_TIMEOUT),
+            None => {
+                let accept = download.requested.max(self.progress) + ACCEPT_TIMEOUT;
+                accept.min(download.requested + longest)
+            }
             Some(_) => download.requested + longest,
         };
         let window =

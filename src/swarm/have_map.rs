@@ -12,7 +12,7 @@ const MAX_MARKS: usize = 64;
 /// What one side of a link has. Sender and receiver keep one each and apply the same changes, so that both know
 /// what fell out of a window.
 #[derive(Clone, Debug)]
-pub struct HaveMap {
+pub(super) struct HaveMap {
     /// Sorted by track and discontinuity.
     runs: Vec<Run>,
     /// Not sorted: there are few.

@@ -143,7 +143,8 @@ impl Swarm {
         match peer.pulse.answered(now, nonce) {
             Some(PingKind::Alive) => Ok(()),
             Some(PingKind::Drained) => {
-                peer.outbox.probe_answered();
+                let rtt = peer.pulse.rtt();
+                peer.outbox.probe_answered(now, rtt);
                 self.go_on(now, link, store, out);
                 Ok(())
             }

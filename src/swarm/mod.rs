@@ -38,15 +38,15 @@ use rand_chacha::ChaCha8Rng;
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, PeerId, SegmentKey, SwarmId};
 use crate::time::{Deadline, Time, Wake};
-use crate::wire::{HaveState, Interest};
+use crate::wire::{Frame, HaveState, Interest, RefuseReason};
 
 use admission::Admission;
 use announce::Announcer;
+use have_map::HaveMap;
 use peer::{Peer, Phase};
 use pulse::{Beat, PingKind};
 
 pub use api::{DataArrival, PeerView, SegmentStore, StoredSegment, SwarmNotice, SwarmOut, TransferView};
-pub use have_map::HaveMap;
 
 use api::Close;
 
@@ -163,7 +163,7 @@ impl Swarm {
                 Phase::Twin { .. } | Phase::Ready => {}
             }
             match peer.pulse.tick(now) {
-                Some(Beat::Ping(nonce)) => out.frame(peer.link, &crate::wire::Frame::Ping { nonce }),
+                Some(Beat::Ping(nonce)) => out.frame(peer.link, &Frame::Ping { nonce }),
                 Some(Beat::Dead) => {
                     let missed = self.limits.missed_pings_before_close;
                     closes.push((peer.link, Close::timeout(format!("{missed} pings were not answered"))));
@@ -179,12 +179,13 @@ impl Swarm {
                 out.notice(SwarmNotice::TransferFailed { link: peer.link, transfer });
             }
             for upload in peer.outbox.take_overdue(now, &self.limits) {
-                let reason = crate::wire::RefuseReason::Busy;
-                out.frame(peer.link, &crate::wire::Frame::Refuse { transfer: upload.transfer, reason });
+                let reason = RefuseReason::Busy;
+                out.frame(peer.link, &Frame::Refuse { transfer: upload.transfer, reason });
             }
             if peer.outbox.len() == 0 && std::mem::take(&mut peer.outbox.slot) {
                 self.slots_used -= 1;
             }
+            peer.outbox.watch(now, &self.limits);
             peer.probe(now, out);
         }
         for (link, close) in closes {
@@ -245,7 +246,7 @@ impl Peer {
     fn probe(&mut self, now: Time, out: &mut SwarmOut<'_>) {
         if self.outbox.probe(now) {
             let nonce = self.pulse.ask(now, PingKind::Drained);
-            out.frame(self.link, &crate::wire::Frame::Ping { nonce });
+            out.frame(self.link, &Frame::Ping { nonce });
         }
     }
 }

@@ -15,6 +15,8 @@ use super::upload::Upload;
 /// A send buffer holds about this much time of the link's rate: what lies in it delays everything behind it, our
 /// own requests too.
 const BUFFER_TIME_MS: u64 = 500;
+/// What is sent at first on a link that is not measured, in bytes.
+const FIRST_BYTES: u64 = 128 * 1024;
 /// Between two pings that ask whether the buffer has drained.
 const PROBE_INTERVAL: Duration = Duration::from_millis(150);
 
@@ -41,6 +43,8 @@ struct Buffer {
     /// Bytes sent since the ping that is on its way.
     since_probe: Option<u64>,
     probed_at: Option<Time>,
+    /// Bytes before that ping, unless the shell told in between that they drained.
+    before_probe: Option<u64>,
 }
 
 /// All uploads to one peer.
@@ -89,10 +93,6 @@ impl Outbox {
         self.sent_bytes
     }
 
-    pub(super) fn holds_key(&self, key: SegmentKey) -> bool {
-        self.queue.iter().any(|upload| upload.key == key)
-    }
-
     pub(super) fn remove(&mut self, transfer: TransferId) -> Option<Upload> {
         let place = self.queue.iter().position(|upload| upload.transfer == transfer)?;
         self.queue.remove(place)
@@ -109,10 +109,9 @@ impl Outbox {
     }
 
     fn high_water(&self, limits: &LimitsConfig) -> u64 {
-        let Some(rate) = self.meter.bytes_per_second() else { return limits.send_buffer_high_bytes / 2 };
-        // Above the low-water mark, or the shell would never tell that the buffer drained.
-        let least = limits.send_buffer_low_bytes.saturating_add(self.payload_bytes.into());
-        (rate.saturating_mul(BUFFER_TIME_MS) / 1000).max(least).min(limits.send_buffer_high_bytes)
+        let measured = self.meter.bytes_per_second().map(|rate| rate.saturating_mul(BUFFER_TIME_MS) / 1000);
+        let wanted = measured.unwrap_or(FIRST_BYTES).max(self.payload_bytes.into());
+        wanted.min(limits.send_buffer_high_bytes)
     }
 
     fn is_full(&self, limits: &LimitsConfig) -> bool {
@@ -183,6 +182,7 @@ impl Outbox {
         let due = self.probe_at().is_some_and(|at| at <= now);
         if due {
             self.buffer.since_probe = Some(0);
+            self.buffer.before_probe = Some(self.buffer.bytes);
             self.buffer.probed_at = Some(now);
         }
         due
@@ -194,22 +194,32 @@ impl Outbox {
     }
 
     /// A pong came: everything before its ping has arrived.
-    pub(super) fn probe_answered(&mut self) {
-        if let Some(since_probe) = self.buffer.since_probe.take() {
-            self.buffer.bytes = self.buffer.bytes.min(since_probe);
-            self.buffer.full_since = None;
+    pub(super) fn probe_answered(&mut self, now: Time, rtt: Option<Duration>) {
+        let Some(since_probe) = self.buffer.since_probe.take() else { return };
+        if let Some((bytes, at)) = self.buffer.before_probe.take().zip(self.buffer.probed_at) {
+            self.meter.sample(bytes, now.since(at).saturating_sub(rtt.unwrap_or_default()));
         }
+        self.buffer.bytes = self.buffer.bytes.min(since_probe);
+        self.buffer.full_since = None;
     }
 
     /// The shell told that the buffer fell below the low-water mark.
     pub(super) fn drained(&mut self, now: Time, limits: &LimitsConfig) {
         let drained = self.buffer.bytes.saturating_sub(limits.send_buffer_low_bytes);
-        if self.buffer.full_since.take().is_some() {
+        if self.buffer.full_since.take().is_some() && drained > 0 {
             self.meter.sample(drained, now.since(self.buffer.sent_at));
         }
+        self.buffer.before_probe = None;
         self.buffer.bytes = self.buffer.bytes.min(limits.send_buffer_low_bytes);
         if let Some(since_probe) = &mut self.buffer.since_probe {
             *since_probe = (*since_probe).min(self.buffer.bytes);
+        }
+    }
+
+    /// Takes note when there is something to send and no room for it, so that the buffer is watched.
+    pub(super) fn watch(&mut self, now: Time, limits: &LimitsConfig) {
+        if self.is_full(limits) && self.queue.iter().any(Upload::is_ready) {
+            self.buffer.full_since.get_or_insert(now);
         }
     }
 

@@ -48,6 +48,9 @@ pub(super) enum Beat {
 /// More pings than this are never waited for: one that was dropped is answered in vain.
 const MAX_ASKED: usize = 4;
 
+/// A ping that is not answered after this long is late.
+const LATE: Duration = Duration::from_secs(3);
+
 impl Pulse {
     pub(super) fn new(now: Time, interval: Duration, allowed: u32, first_nonce: u32) -> Pulse {
         Pulse {
@@ -70,6 +73,11 @@ impl Pulse {
     /// How long nothing was heard.
     pub(super) fn silence(&self, now: Time) -> Duration {
         now.since(self.last_heard)
+    }
+
+    /// Whether it left a ping unanswered that a living peer would have answered by now.
+    pub(super) fn is_late(&self, now: Time) -> bool {
+        self.unanswered > 0 && now + self.interval >= self.next_at + LATE
     }
 
     /// The nonce of a new ping.
@@ -142,6 +150,17 @@ mod tests {
             assert!(matches!(pulse.tick(at(20 * round)), Some(Beat::Ping(_))));
             pulse.heard(at(20 * round + 1));
         }
+    }
+
+    #[test]
+    fn a_peer_is_late_when_a_ping_was_not_answered_in_time() {
+        let mut pulse = Pulse::new(Time::ZERO, INTERVAL, 3, 0);
+        assert!(!pulse.is_late(at(19)));
+        pulse.tick(at(20));
+        assert!(!pulse.is_late(at(22)));
+        assert!(pulse.is_late(at(23)));
+        pulse.heard(at(24));
+        assert!(!pulse.is_late(at(39)));
     }
 
     #[test]

@@ -154,7 +154,7 @@ impl Swarm {
     /// became complete.
     pub fn blob_gone(&mut self, now: Time, key: SegmentKey, aborted: bool, out: &mut SwarmOut<'_>) {
         self.see(now);
-        if !self.links.iter().any(|peer| peer.outbox.holds_key(key)) {
+        if !self.links.iter().any(|peer| peer.outbox.serves(key)) {
             return;
         }
         let frames = self.announcer.flush(now);
@@ -189,6 +189,11 @@ impl Swarm {
     ) {
         if self.peer(link).is_some_and(|peer| peer.outbox.slot) {
             self.serve(now, link, store, out);
+        } else if let Some(place) = self.place(link)
+            && let Some(peer) = self.links.get_mut(place)
+        {
+            peer.outbox.watch(now, &self.limits);
+            peer.probe(now, out);
         }
         self.fill_slots(now, store, out);
     }
@@ -269,7 +274,8 @@ impl Swarm {
 fn find(request: &Request, store: &dyn SegmentStore) -> Result<Upload, RefuseReason> {
     let &Request { transfer, key, resource_offset, at, len } = request;
     let stored = store.segment(key).filter(|stored| stored.shareable).ok_or(RefuseReason::Absent)?;
-    let outside = stored.total_bytes.is_some_and(|total| u64::from(at) > total);
+    // An empty segment cannot be told from one of unknown length.
+    let outside = stored.total_bytes.is_some_and(|total| total == 0 || u64::from(at) > total);
     if outside || stored.resource_offset != resource_offset {
         return Err(RefuseReason::Absent);
     }

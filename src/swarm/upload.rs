@@ -89,9 +89,9 @@ impl Upload {
         }
     }
 
-    /// Whether it was asked for from beyond the segment's end.
+    /// Whether it was asked for from beyond the segment's end, or the segment turned out to be empty.
     pub(super) fn is_outside(&self) -> bool {
-        self.total.is_some_and(|total| self.next > total)
+        self.total.is_some_and(|total| total == 0 || self.next > total)
     }
 
     pub(super) fn is_starved(&self) -> bool {

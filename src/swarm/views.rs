@@ -8,6 +8,7 @@ use crate::wire::HaveState;
 use super::Swarm;
 use super::admission::Admission;
 use super::api::PeerView;
+use super::peer::Peer;
 
 impl Swarm {
     /// The ready peers, in the order of their links.
@@ -65,9 +66,10 @@ impl Swarm {
     }
 
     /// Whether to make a link to a peer that the tracker told of: it is not ourselves, banned, to be left alone for a
-    /// while or here already, and there is room for it or the worst peer would make room.
+    /// while or here and answering, and there is room for it or the worst peer would make room.
     pub fn admits(&self, now: Time, peer: PeerId) -> bool {
-        let here = self.links.iter().any(|open| open.id.or(open.expected) == Some(peer));
+        let same = |open: &&Peer| open.id.or(open.expected) == Some(peer);
+        let here = self.links.iter().filter(same).any(|open| !open.pulse.is_late(now));
         let places = self.limits.max_peers
             + usize::from(self.admission.may_replace(now, &self.limits) && self.worst(now).is_some());
         peer != self.own

@@ -1,1 +1,179 @@
+use super::harness::{Node, Sent, delta, hello, id, key};
+use crate::id::{LinkId, SegmentKey, TrackId};
+use crate::swarm::SwarmNotice;
+use crate::wire::{Frame, HaveState, Interest, bitmap};
 
+const LOADED: HaveState = HaveState::Loaded;
+
+#[test]
+fn the_first_change_goes_out_at_once_and_the_next_are_gathered() {
+    let mut node = Node::linked();
+    node.link(2, 10);
+    node.set(key(1), LOADED);
+    node.wait(0);
+    for link in [1, 2] {
+        assert_eq!(node.frames_on(link), [delta(&[(1, LOADED)])]);
+    }
+    for sequence in 2..5 {
+        node.set(key(sequence), LOADED);
+        node.wait(30);
+    }
+    assert_eq!(node.frames_on(1), []);
+    node.wait(10);
+    assert_eq!(node.frames_on(1), [delta(&[(2, LOADED), (3, LOADED), (4, LOADED)])]);
+}
+
+#[test]
+fn what_is_taken_back_in_time_is_never_said() {
+    let mut node = Node::linked();
+    node.set(key(1), LOADED);
+    node.wait(0);
+    node.forget();
+    node.set(key(2), LOADED);
+    node.set(key(2), HaveState::Gone);
+    node.set(key(1), LOADED);
+    node.wait(1000);
+    assert_eq!(node.frames_on(1), []);
+}
+
+#[test]
+fn a_new_peer_is_told_everything() {
+    let mut node = Node::default();
+    for sequence in [100, 103, 1000] {
+        node.set(key(sequence), LOADED);
+    }
+    let other = SegmentKey { track: TrackId(8), discontinuity: 2, sequence: 5 };
+    node.set(other, LOADED);
+    node.set(key(1001), HaveState::FetchingHttp);
+    let interest = Interest { track: TrackId(7), playing_sequence: 100, wanted_sequence: 110 };
+    node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
+    node.wait(1000);
+    node.up(1, Some(id(9)), true);
+    node.say(1, &hello(9));
+    let frames = node.frames_on(1);
+    let [_, first, second, marks, Frame::Interest(told)] = &frames[..] else { panic!("{frames:?}") };
+    let Frame::Have { track: TrackId(7), discontinuity: 0, first_sequence, loaded } = first else {
+        panic!("{first:?}")
+    };
+    let sequences: Vec<u64> = bitmap::ones(loaded).map(|bit| first_sequence + bit as u64).collect();
+    assert_eq!(sequences, [100, 103, 1000]);
+    assert!(matches!(second, Frame::Have { track: TrackId(8), discontinuity: 2, first_sequence: 0, .. }));
+    assert_eq!(*marks, delta(&[(1001, HaveState::FetchingHttp)]));
+    assert_eq!(*told, interest);
+}
+
+#[test]
+fn fetching_is_repeated_until_it_is_over() {
+    let mut node = Node::linked();
+    node.set(key(1), HaveState::FetchingHttp);
+    node.wait(0);
+    assert_eq!(node.frames_on(1), [delta(&[(1, HaveState::FetchingHttp)])]);
+    for _ in 0..3 {
+        node.wait(3999);
+        assert_eq!(node.frames_on(1), []);
+        node.wait(1);
+        assert_eq!(node.frames_on(1), [delta(&[(1, HaveState::FetchingHttp)])]);
+    }
+    node.set(key(1), LOADED);
+    node.wait(100);
+    assert_eq!(node.frames_on(1), [delta(&[(1, LOADED)])]);
+    node.wait(10_000);
+    assert_eq!(node.frames_on(1), []);
+}
+
+#[test]
+fn a_large_change_is_told_as_a_bitmap() {
+    let mut node = Node::linked();
+    for sequence in 0..500 {
+        node.set(key(sequence), LOADED);
+    }
+    node.set(key(700), HaveState::FetchingP2p);
+    node.wait(0);
+    let frames = node.frames_on(1);
+    let [Frame::Have { first_sequence: 0, loaded, .. }, marks] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(bitmap::count(loaded), 500);
+    assert_eq!(*marks, delta(&[(700, HaveState::FetchingP2p)]));
+}
+
+#[test]
+fn we_never_announce_faster_than_others_take_it() {
+    let mut node = Node::linked();
+    let mut listener = Node::linked();
+    for sequence in 0..3000 {
+        node.set(key(sequence), if sequence % 3 == 0 { HaveState::FetchingHttp } else { LOADED });
+        node.wait(11);
+        listener.now = node.now;
+        for frame in node.frames_on(1) {
+            listener.say(1, &frame);
+        }
+    }
+    node.wait(200);
+    listener.now = node.now;
+    for frame in node.frames_on(1) {
+        listener.say(1, &frame);
+    }
+    assert!(listener.is_open(1));
+    assert_eq!(listener.swarm.holder_state(LinkId(1), key(2999)), LOADED);
+    assert_eq!(listener.swarm.holder_state(LinkId(1), key(2000)), LOADED);
+}
+
+#[test]
+fn holders_are_found_in_the_order_of_links() {
+    let mut node = Node::default();
+    for link in [3, 1, 2] {
+        node.link(link, link as u8 + 10);
+    }
+    node.say(3, &delta(&[(4, LOADED)]));
+    node.say(1, &delta(&[(4, HaveState::FetchingHttp), (5, LOADED)]));
+    let holders: Vec<(LinkId, HaveState)> = node.swarm.holders(key(4)).collect();
+    assert_eq!(holders, [(LinkId(1), HaveState::FetchingHttp), (LinkId(3), LOADED)]);
+    assert_eq!(node.swarm.availability(key(4)), 1);
+    let links: Vec<u32> = node.swarm.peers().map(|view| view.link.0).collect();
+    assert_eq!(links, [1, 2, 3]);
+    assert_eq!(node.swarm.stats().0.iter().map(|peer| peer.segments).collect::<Vec<_>>(), [1, 0, 1]);
+}
+
+#[test]
+fn a_mark_that_is_not_repeated_expires_and_is_reported() {
+    let mut node = Node::linked();
+    node.say(1, &delta(&[(4, HaveState::FetchingHttp)]));
+    node.forget();
+    node.wait(9999);
+    assert_eq!(node.swarm.holder_state(LinkId(1), key(4)), HaveState::FetchingHttp);
+    node.wait(1);
+    assert_eq!(node.notices, [SwarmNotice::HaveChanged { link: LinkId(1) }]);
+    assert_eq!(node.swarm.holder_state(LinkId(1), key(4)), HaveState::Gone);
+}
+
+#[test]
+fn only_changes_are_reported() {
+    let mut node = Node::linked();
+    let interest = Interest { track: TrackId(7), playing_sequence: 1, wanted_sequence: 2 };
+    for _ in 0..2 {
+        node.say(1, &delta(&[(4, LOADED)]));
+        node.say(1, &Frame::Interest(interest));
+    }
+    let link = LinkId(1);
+    assert_eq!(node.notices, [SwarmNotice::HaveChanged { link }, SwarmNotice::InterestChanged { link }]);
+    assert_eq!(node.swarm.peer_view(link).unwrap().interest, Some(interest));
+}
+
+#[test]
+fn interest_is_told_a_few_times_a_second_at_most() {
+    let mut node = Node::linked();
+    for step in 0..100_u64 {
+        let interest = Interest { track: TrackId(7), playing_sequence: step, wanted_sequence: step + 9 };
+        node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
+        node.wait(10);
+    }
+    let told: Vec<u64> = node
+        .sent_on(1)
+        .into_iter()
+        .filter_map(|sent| match sent {
+            Sent::Control(Frame::Interest(interest)) => Some(interest.playing_sequence),
+            _ => None,
+        })
+        .collect();
+    assert_eq!(told, [0, 24, 49, 74, 99][..told.len()]);
+    assert!(told.len() >= 4);
+}
