@@ -376,3 +376,85 @@ fn a_fetch_in_flight_is_announced_and_not_repeated() {
     });
     assert_eq!(told, rig.fetched_sequences().contains(&20));
 }
+
+#[test]
+fn a_slow_peer_gets_help() {
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
+    // Large segments, so that helping is worth it.
+    let total = 2_000_000u64;
+    let mut segments: Vec<_> = (0..60).map(segment).collect();
+    for segment in &mut segments {
+        segment.byte_range = Some(ByteRange { start: 0, end: total });
+    }
+    rig.playlist(segments, false);
+    rig.has(peers[0], [5]);
+    rig.has(peers[1], [5]);
+    rig.playhead(0, 20_000);
+    rig.want(5);
+    let first = rig.take_asked()[0];
+    let (slow, other) = if first.link == peers[0].link { (peers[0], peers[1]) } else { (peers[1], peers[0]) };
+    rig.say(slow, &Frame::Accept { transfer: first.transfer, total_bytes: total as u32 });
+    let mut at = 0;
+    while rig.asked.is_empty() && at < 600_000 {
+        rig.send_data(slow, first.transfer, at, 20_000);
+        at += 20_000;
+        rig.advance(100);
+    }
+    let help = rig.take_asked()[0];
+    assert_eq!(help.link, other.link);
+    assert!(help.at > at && u64::from(help.at + help.len) == total, "{help:?} while the first is at {at}");
+    rig.serve(other, help, total, u64::from(help.len));
+    while rig.delivered.is_empty() && u64::from(at) < total {
+        rig.send_data(slow, first.transfer, at, 20_000);
+        at += 20_000;
+        rig.advance(10);
+        for again in rig.take_asked() {
+            assert_eq!(again.link, other.link);
+            rig.serve(other, again, total, u64::from(again.len));
+        }
+    }
+    assert_eq!(rig.delivered, [(RequestId(1), total)]);
+    assert!(at <= help.at + 40_000, "the slow peer is stopped where the helper began: {at}");
+    assert!(
+        rig.sent.iter().any(|(_, f)| matches!(f, Frame::Cancel { transfer } if *transfer == first.transfer))
+    );
+}
+
+#[test]
+fn http_fills_the_gap_between_peers() {
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
+    let total = 2_000_000u64;
+    let bitrate_bps = Some(total * 2);
+    let segments: Vec<_> = (0..60).map(segment).collect();
+    rig.input(Input::Timeline(TimelineUpdate {
+        track: rig::track(),
+        kind: TrackKind::Main,
+        live: false,
+        bitrate_bps,
+        segments,
+    }));
+    rig.has(peers[0], [5]);
+    rig.has(peers[1], [5]);
+    rig.playhead(0, 20_000);
+    rig.want(5);
+    let first = rig.take_asked()[0];
+    let (slow, other) = if first.link == peers[0].link { (peers[0], peers[1]) } else { (peers[1], peers[0]) };
+    rig.say(slow, &Frame::Accept { transfer: first.transfer, total_bytes: total as u32 });
+    let mut at = 0;
+    while rig.asked.is_empty() && at < 600_000 {
+        rig.send_data(slow, first.transfer, at, 20_000);
+        at += 20_000;
+        rig.advance(100);
+    }
+    let help = rig.take_asked()[0];
+    rig.serve(other, help, total, u64::from(help.len));
+    // The slow peer stalls for good.
+    rig.take_fetches();
+    rig.advance(20_000);
+    let fetch = rig.fetches.iter().find(|fetch| fetch.sequence == 5).cloned().expect("HTTP takes over");
+    assert_eq!(fetch.range, Some(ByteRange { start: u64::from(at), end: u64::MAX }));
+    rig.open(&fetch, 206, Some(total - u64::from(at)));
+    rig.body(&fetch, u64::from(help.at - at) + 64_000);
+    assert_eq!(rig.delivered, [(RequestId(1), total)]);
+    assert!(rig.cancelled.contains(&fetch.id), "what the helper brought is not fetched again");
+}

@@ -99,14 +99,14 @@ impl Engine {
         self.outbox.push_back(Output::Fetch { fetch, key, url, range });
     }
 
-    /// From where HTTP may continue: the end of what peers brought, when it is one run from the beginning, its
-    /// length is told, and the settings allow it.
+    /// From where HTTP may continue: the end of what peers brought from the beginning on, when the length is told and
+    /// the settings allow it. The download is open-ended and stopped when every gap is filled: only its length to the
+    /// end of the segment is evidence that both speak of the same bytes.
     fn resume_base(&self, key: SegmentKey) -> u64 {
         let Some(download) = self.downloads.get(key) else { return 0 };
         let prefix = download.received.contiguous_end(0);
-        let one_run = prefix == download.received.len();
         let fits = download.total.bytes().is_some_and(|total| prefix < total);
-        if self.config.loader.http_download_ranges && one_run && fits { prefix } else { 0 }
+        if self.config.loader.http_download_ranges && fits { prefix } else { 0 }
     }
 
     /// Makes sure that a download exists whose blob is empty.
@@ -217,9 +217,15 @@ impl Engine {
             Total::Unknown | Total::Claimed(_) => download.total = Total::Known(ended_at),
         }
         download.http = None;
+        let whole = download.is_whole();
         self.downloads.unbind_fetch(fetch);
         self.http_rate.record(bytes, span);
-        self.complete(key);
+        if whole {
+            self.complete(key);
+        } else {
+            // A chunk reached over bytes of peers into the next gap; the planner has the rest fetched.
+            self.dirty = true;
+        }
     }
 
     pub(super) fn fetch_failed(&mut self, fetch: FetchId, error: FetchError) {

@@ -16,7 +16,10 @@ mod io;
 mod peering;
 mod planner;
 mod player;
+mod queue;
+mod sources;
 mod store;
+mod transfers;
 
 pub use event::{
     CacheStats, CloseReason, Event, PeerStats, SegmentSource, Stats, TrackerState, TrackerStats,

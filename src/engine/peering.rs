@@ -2,27 +2,18 @@
 
 use std::time::Duration;
 
-use crate::id::{LinkId, PeerId, SegmentKey, TransferId};
-use crate::schedule::download::{PeerSource, Total};
-use crate::swarm::{DataArrival, Swarm, SwarmNotice, SwarmOut};
-use crate::time::Time;
-use crate::wire::{GoodbyeReason, HaveState, RefuseReason};
+use crate::id::{LinkId, PeerId, SegmentKey};
+use crate::swarm::{Swarm, SwarmNotice, SwarmOut};
+use crate::wire::{GoodbyeReason, RefuseReason};
 
-use super::io::{Input, Output, Placement};
+use super::io::{Input, Output};
 use super::store::Store;
 use super::{Engine, Event};
 
 /// A peer that refused a segment because it was busy is asked again after this long.
-const BUSY_PAUSE: Duration = Duration::from_millis(700);
+pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(700);
 /// A peer that failed to bring a segment is not asked for the same one again for this long.
-const FAILED_PAUSE: Duration = Duration::from_secs(10);
-/// What is asked for at once of a segment whose size nobody can guess.
-const UNKNOWN_PIECE_BYTES: u64 = 1024 * 1024;
-/// No piece is smaller than this, unless the segment ends.
-const LEAST_PIECE_BYTES: u64 = 128 * 1024;
-/// The next piece of a long segment is asked for when less than this is still to come of the last one.
-const REFILL_BYTES: u64 = 512 * 1024;
-
+pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
 impl Engine {
     /// The swarm with what its calls need, as separate borrows.
     fn swarm_parts(&mut self) -> (&mut Swarm, Store<'_>, SwarmOut<'_>) {
@@ -135,7 +126,7 @@ impl Engine {
     }
 
     /// Acts on what the swarm noticed.
-    fn take_notices(&mut self) {
+    pub(super) fn take_notices(&mut self) {
         while !self.notices.is_empty() {
             for notice in std::mem::take(&mut self.notices) {
                 self.take_notice(notice);
@@ -172,182 +163,6 @@ impl Engine {
             SwarmNotice::HaveChanged { .. } => self.dirty = true,
             SwarmNotice::TransferDone { link, transfer } => self.transfer_ended(link, transfer, None),
             SwarmNotice::InterestChanged { .. } => {}
-        }
-    }
-
-    /// Asks a peer for the next missing piece of a segment.
-    pub(super) fn start_transfer(&mut self, key: SegmentKey, link: LinkId) {
-        let now = self.now;
-        let Some(segment) = self.timeline.segment(key) else { return };
-        let resource_offset = segment.byte_range.map_or(0, |range| range.start);
-        if self.downloads.get(key).is_none() {
-            self.restart(key);
-        }
-        let expected = self.expected_bytes(key);
-        let Some(download) = self.downloads.get(key) else { return };
-        let at = download.unrequested_from();
-        let download_total = download.total.bytes();
-        let asked: u64 = self
-            .downloads
-            .iter()
-            .flat_map(|download| &download.peers)
-            .map(|peer| peer.end.saturating_sub(peer.at + peer.received))
-            .sum();
-        let limits = &self.config.limits;
-        let room = limits.receive_bytes_total.saturating_sub(asked).min(limits.receive_bytes_per_peer);
-        let likely = expected.map_or(UNKNOWN_PIECE_BYTES, |bytes| bytes + bytes / 4).saturating_sub(at);
-        let upper = download_total.unwrap_or(at + likely.max(LEAST_PIECE_BYTES));
-        let len = upper.saturating_sub(at).min(room).min(u64::from(u32::MAX));
-        let Ok(offset) = u32::try_from(at) else { return };
-        if len == 0 {
-            return;
-        }
-        let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-        let asked = self.swarm.request(now, link, key, resource_offset, offset, len as u32, &mut out);
-        let Some(transfer) = asked else {
-            self.shunned.insert((key, link), now + BUSY_PAUSE);
-            self.drop_if_orphaned(key);
-            return;
-        };
-        if let Some(download) = self.downloads.get_mut(key) {
-            download.peers.push(PeerSource {
-                link,
-                transfer,
-                at,
-                end: at + len,
-                received: 0,
-                started: now,
-                first_byte: None,
-                last_progress: now,
-            });
-        }
-        self.downloads.bind_transfer(link, transfer, key);
-        self.swarm.set_state(now, key, HaveState::FetchingP2p);
-    }
-
-    fn transfer_accepted(&mut self, link: LinkId, transfer: TransferId, total_bytes: Option<u32>) {
-        let Some(download) = self.downloads.of_transfer(link, transfer) else { return };
-        let key = download.key;
-        let Some(claimed) = total_bytes.map(u64::from) else { return };
-        let allowed = self.timeline.expected_bytes(key).unwrap_or(self.config.limits.max_segment_bytes);
-        let Some(download) = self.downloads.get_mut(key) else { return };
-        match download.total {
-            _ if claimed > allowed => self.give_up_transfer(link, transfer),
-            Total::Unknown => download.total = Total::Claimed(claimed),
-            Total::Known(bytes) if bytes != claimed => self.give_up_transfer(link, transfer),
-            Total::Claimed(bytes) if bytes != claimed => {
-                // One of the two is wrong and nothing tells which: trust neither.
-                self.cancel_transfers(key);
-                self.restart(key);
-                self.shunned.insert((key, link), self.now + FAILED_PAUSE);
-                self.drop_if_orphaned(key);
-                self.dirty = true;
-            }
-            Total::Known(_) | Total::Claimed(_) => {}
-        }
-    }
-
-    /// Where the payload of a data message belongs. `head` is the first bytes (at most 16) of the message,
-    /// `message_len` the length of all of it.
-    pub fn place_frame(&mut self, now: Time, link: LinkId, head: &[u8], message_len: u32) -> Placement {
-        self.now = self.now.max(now);
-        let placement = self.place_frame_now(link, head, message_len);
-        self.take_notices();
-        placement
-    }
-
-    fn place_frame_now(&mut self, link: LinkId, head: &[u8], message_len: u32) -> Placement {
-        let now = self.now;
-        let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-        let arrival = self.swarm.data(now, link, head, message_len, &mut out);
-        let DataArrival::Arrived { transfer, at, len, skip } = arrival else { return Placement::Discard };
-        let (at, bytes) = (u64::from(at), u64::from(len));
-        self.totals.p2p_bytes += bytes;
-        let peer = self.swarm.peer_id(link);
-        let Some(download) = self.downloads.of_transfer(link, transfer) else {
-            self.totals.wasted_bytes += bytes;
-            return Placement::Discard;
-        };
-        let key = download.key;
-        let Some(source) = download.peers.iter_mut().find(|s| s.link == link && s.transfer == transfer)
-        else {
-            return Placement::Discard;
-        };
-        source.received += bytes;
-        source.last_progress = now;
-        source.first_byte.get_or_insert(now);
-        let source_left = source
-            .end
-            .min(download.total.bytes().unwrap_or(u64::MAX))
-            .saturating_sub(source.at + source.received);
-        let Some((start, kept)) = download.accept(now, at, bytes) else {
-            self.totals.wasted_bytes += bytes;
-            return Placement::Discard;
-        };
-        self.totals.wasted_bytes += bytes - kept;
-        download.p2p_bytes += kept;
-        if let Some(peer) = peer.filter(|peer| !download.suppliers.contains(peer)) {
-            download.suppliers.push(peer);
-        }
-        let placement = Placement::At {
-            blob: download.blob,
-            at: start,
-            skip: skip + (start - at) as u32,
-            len: kept as u32,
-        };
-        let whole = download.is_whole();
-        let more = download.total.bytes().is_none_or(|total| download.unrequested_from() < total);
-        self.bytes_arrived(key);
-        if whole {
-            self.complete(key);
-        } else {
-            if more && source_left < REFILL_BYTES && self.requests_open(key) < 2 {
-                self.start_transfer(key, link);
-            }
-        }
-        placement
-    }
-
-    fn requests_open(&self, key: SegmentKey) -> usize {
-        self.downloads.get(key).map_or(0, |download| download.peers.len())
-    }
-
-    /// A transfer brings nothing more. With a pause its peer is not asked for the same segment for that long.
-    fn transfer_ended(&mut self, link: LinkId, transfer: TransferId, pause: Option<Duration>) {
-        let Some(key) = self.downloads.unbind_transfer(link, transfer) else { return };
-        if let Some(pause) = pause {
-            self.shunned.insert((key, link), self.now + pause);
-        }
-        if let Some(download) = self.downloads.get_mut(key) {
-            download.peers.retain(|source| source.link != link || source.transfer != transfer);
-        }
-        self.dirty = true;
-    }
-
-    /// Cancels a transfer and does not ask that peer for that segment again for a while.
-    pub(super) fn give_up_transfer(&mut self, link: LinkId, transfer: TransferId) {
-        let now = self.now;
-        let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-        self.swarm.cancel(now, link, transfer, &mut out);
-        self.transfer_ended(link, transfer, Some(FAILED_PAUSE));
-    }
-
-    /// Cancels all transfers of a segment.
-    pub(super) fn cancel_transfers(&mut self, key: SegmentKey) {
-        let now = self.now;
-        let Some(download) = self.downloads.get_mut(key) else { return };
-        for source in std::mem::take(&mut download.peers) {
-            self.downloads.unbind_transfer(source.link, source.transfer);
-            let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-            self.swarm.cancel(now, source.link, source.transfer, &mut out);
-        }
-    }
-
-    /// A download without sources and without bytes is forgotten; one with bytes waits for its next source.
-    pub(super) fn drop_if_orphaned(&mut self, key: SegmentKey) {
-        let idle = self.downloads.get(key).is_some_and(|d| d.is_orphaned() && d.received.is_empty());
-        if idle {
-            self.abandon(key);
         }
     }
 

@@ -10,35 +10,21 @@ use std::time::Duration;
 use rand::RngExt;
 
 use crate::config::Coordination;
-use crate::id::{LinkId, SegmentKey};
+use crate::id::SegmentKey;
 use crate::schedule::download::Download;
-use crate::schedule::election;
 use crate::schedule::policy::{
-    self, CONNECT_GRACE, Choice, Company, HttpReason, Item, PREFETCH_SEGMENTS, PeerSpan, Progress, Review,
-    View,
+    self, CONNECT_GRACE, Choice, Company, HttpReason, Item, Progress, Review, View,
 };
-use crate::schedule::throughput::{RateEstimate, span_for};
 use crate::time::Time;
-use crate::wire::{HaveState, Interest};
 
 use super::Engine;
-use super::io::{FetchError, RequestFailure, TrackKind};
+use super::io::{FetchError, RequestFailure};
+use super::queue::Queued;
 
 /// A tracker that has not answered after this long is not waited for.
 const TRACKER_GRACE: Duration = Duration::from_secs(2);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
 const SLOW_HTTP: Duration = Duration::from_millis(2500);
-
-/// A segment in the queue.
-#[derive(Clone, Copy, Debug)]
-struct Queued {
-    key: SegmentKey,
-    priority: u32,
-    ahead_of_want: u32,
-    need_in: Duration,
-    duration: Duration,
-    expected_bytes: Option<u64>,
-}
 
 impl Engine {
     /// One pass over everything that is wanted or may be wanted soon.
@@ -77,96 +63,6 @@ impl Engine {
         let now = self.now;
         self.shunned.retain(|_, until| *until > now);
         self.failed.retain(|_, (until, _)| *until > now);
-    }
-
-    /// Where the queue of each track begins: the first open request, or what comes after the last one.
-    fn queue_heads(&self) -> Vec<(SegmentKey, bool)> {
-        let mut heads = Vec::new();
-        for focus in self.player.focuses() {
-            let open =
-                self.downloads.wants().map(|(_, want)| want.key).filter(|key| key.track == focus.track);
-            match open.min_by_key(|key| self.timeline.segment(*key).map(|segment| segment.start_ms)) {
-                Some(key) => heads.push((key, true)),
-                None => heads.extend(self.timeline.next(focus).map(|key| (key, false))),
-            }
-        }
-        heads
-    }
-
-    /// The keys of the queue: what the cache must not drop.
-    pub(super) fn queue_keys(&self) -> BTreeSet<SegmentKey> {
-        let count = self.config.segments.forward_segment_count;
-        let heads = self.queue_heads();
-        heads
-            .iter()
-            .flat_map(|(head, _)| self.timeline.forward(*head, count).map(|segment| segment.key))
-            .collect()
-    }
-
-    /// The queue: `forwardSegmentCount` segments of each track that the player loads, as far as they are not cached.
-    fn queue(&self) -> Vec<Queued> {
-        let count = match self.config.loader.coordination {
-            // Under coordination nothing further ahead is looked at.
-            Coordination::Elected | Coordination::Neighbourhood => {
-                self.config.segments.forward_segment_count.min(PREFETCH_SEGMENTS as usize + 2)
-            }
-            Coordination::Random => self.config.segments.forward_segment_count,
-        };
-        let mut queue = Vec::new();
-        for (head, wanted) in self.queue_heads() {
-            let playing = self.player.playing(self.now, &self.timeline, head.track);
-            let base = playing.and_then(|playing| self.timeline.distance(playing, head)).unwrap_or(0);
-            let mut need_without_playhead = Duration::ZERO;
-            for (index, segment) in (0u32..).zip(self.timeline.forward(head, count)) {
-                let duration = Duration::from_millis(u64::from(segment.duration_ms));
-                let need_in =
-                    self.player.need_in(self.now, segment.start_ms).unwrap_or(need_without_playhead);
-                need_without_playhead += duration;
-                let key = segment.key;
-                if self.cache.get(key).is_some() {
-                    continue;
-                }
-                let ahead_of_want =
-                    if self.downloads.is_wanted(key) { 0 } else { index + u32::from(!wanted) };
-                let expected_bytes = self.expected_bytes(key);
-                let priority = base + index;
-                queue.push(Queued { key, priority, ahead_of_want, need_in, duration, expected_bytes });
-            }
-        }
-        self.queue_other_wants(&mut queue);
-        queue
-    }
-
-    /// An open request is served wherever it lies: beside the track that the player went over to, or far ahead.
-    fn queue_other_wants(&self, queue: &mut Vec<Queued>) {
-        for (_, want) in self.downloads.wants() {
-            let key = want.key;
-            if queue.iter().any(|queued| queued.key == key) {
-                continue;
-            }
-            let Some(segment) = self.timeline.segment(key) else { continue };
-            let playing = self.player.playing(self.now, &self.timeline, key.track);
-            queue.push(Queued {
-                key,
-                priority: playing.and_then(|playing| self.timeline.distance(playing, key)).unwrap_or(0),
-                ahead_of_want: 0,
-                need_in: self.player.need_in(self.now, segment.start_ms).unwrap_or(Duration::ZERO),
-                duration: Duration::from_millis(u64::from(segment.duration_ms)),
-                expected_bytes: self.expected_bytes(key),
-            });
-        }
-    }
-
-    /// A guess of a segment's size: its byte range, else what others of the track had, else bitrate x duration.
-    pub(super) fn expected_bytes(&self, key: SegmentKey) -> Option<u64> {
-        let segment = self.timeline.segment(key)?;
-        if let Some(range) = segment.byte_range {
-            return Some(range.len());
-        }
-        match self.media_rates.get(&key.track).and_then(RateEstimate::bps) {
-            Some(bps) => Some(bps * u64::from(segment.duration_ms) / 8000),
-            None => self.timeline.typical_bytes(key),
-        }
     }
 
     fn company(&self) -> Company {
@@ -209,24 +105,6 @@ impl Engine {
         self.downloads.wants().filter(|(_, want)| want.key == key).map(|(_, want)| want.since).min()
     }
 
-    fn tell_interest(&mut self) {
-        for (head, _) in self.queue_heads() {
-            if self.timeline.kind(head.track) != Some(TrackKind::Main) {
-                continue;
-            }
-            let playing = self.player.playing(self.now, &self.timeline, head.track).unwrap_or(head);
-            let wanted = if self.downloads.is_wanted(head) { head.sequence + 1 } else { head.sequence };
-            self.swarm.set_interest(
-                self.now,
-                Interest {
-                    track: head.track,
-                    playing_sequence: playing.sequence.min(head.sequence),
-                    wanted_sequence: wanted,
-                },
-            );
-        }
-    }
-
     /// Stops what nobody waits for any more: after a seek or a rendition switch. What is nearly there may finish.
     fn drop_unqueued(&mut self, queue: &[Queued]) {
         let queued: BTreeSet<SegmentKey> = queue.iter().map(|queued| queued.key).collect();
@@ -261,7 +139,7 @@ impl Engine {
         if let Some(http) = &download.http {
             let brings_nothing = download.received.is_empty() && self.now.since(http.started) >= SLOW_HTTP;
             let started = http.started;
-            if brings_nothing && self.best_peer(queued, true).is_some() {
+            if brings_nothing && self.best_peer(queued, true, &[]).is_some() {
                 self.abandon(queued.key);
                 // Else the time of need would choose HTTP once more.
                 self.failed.insert(queued.key, (self.now + SLOW_HTTP, FetchError::Timeout));
@@ -297,7 +175,10 @@ impl Engine {
             http_blocked: self.failed.contains_key(&queued.key) || !self.online,
         };
         match view.review(&progress) {
-            Review::Keep(wait) => self.plan_again_in(wait),
+            Review::Keep(wait) => {
+                self.plan_again_in(wait);
+                self.find_helpers(queued);
+            }
             Review::GiveUp(_) => {
                 let sources: Vec<_> = download.peers.iter().map(|s| (s.link, s.transfer)).collect();
                 for (link, transfer) in sources {
@@ -327,7 +208,7 @@ impl Engine {
             return;
         }
         let since = *self.missing_since.entry(queued.key).or_insert(self.now);
-        let best = self.best_peer(queued, false);
+        let best = self.best_peer(queued, false, &[]);
         let announced = self.swarm.holders(queued.key).next().is_some();
         let http_blocked = self.failed.contains_key(&queued.key) || !self.online;
         let item = Item {
@@ -400,71 +281,6 @@ impl Engine {
         let Some((_, victim)) = victim else { return false };
         self.abandon(victim);
         true
-    }
-
-    /// The peer that would bring a segment soonest.
-    fn best_peer(&self, queued: &Queued, complete_only: bool) -> Option<(LinkId, PeerSpan)> {
-        let key = queued.key;
-        let mut best: Option<((bool, Duration, u64), LinkId, PeerSpan)> = None;
-        for (link, state) in self.swarm.holders(key) {
-            if state == HaveState::Gone || complete_only && state != HaveState::Loaded {
-                continue;
-            }
-            let Some(peer) = self.swarm.peer_view(link) else { continue };
-            // A peer that waits for our own bytes of it would wait for us while we wait for it.
-            let waits_for_us = state != HaveState::Loaded && self.swarm.serves(link, key);
-            if self.shunned.contains_key(&(key, link)) || waits_for_us {
-                continue;
-            }
-            let share = peer.outstanding as u64 + 1;
-            let span = match (peer.download_rate, queued.expected_bytes) {
-                (Some(rate), Some(bytes)) => PeerSpan::About(
-                    span_for(bytes.saturating_mul(share), rate.saturating_mul(8))
-                        + peer.rtt.unwrap_or_default(),
-                ),
-                _ => PeerSpan::Unknown,
-            };
-            let guess = match span {
-                PeerSpan::About(span) => span,
-                PeerSpan::Unknown => queued.duration / 2 * share as u32,
-            };
-            // Spread equal choices over the peers, differently on each viewer.
-            let tie = election::score(&peer.peer, &key) ^ election::score(&self.own, &key);
-            let rank = (state == HaveState::FetchingP2p, guess, tie);
-            if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
-                best = Some((rank, link, span));
-            }
-        }
-        best.map(|(_, link, span)| (link, span))
-    }
-
-    /// Our place in the order of those who might fetch a segment that nobody has.
-    fn election_slot(&self, key: SegmentKey) -> u32 {
-        let own = election::score(&self.own, &key);
-        // Players tell where their main track is; separate audio is numbered alike as a rule.
-        let kind = self.timeline.kind(key.track);
-        let (mut in_sight, mut lower, mut ready) = (0u32, 0u32, 0u32);
-        for peer in self.swarm.peers() {
-            ready += 1;
-            let interested = peer.interest.is_some_and(|interest| {
-                (interest.track == key.track || kind == Some(TrackKind::Audio))
-                    && interest.playing_sequence <= key.sequence
-                    && key.sequence < interest.wanted_sequence + u64::from(PREFETCH_SEGMENTS)
-            });
-            if interested {
-                in_sight += 1;
-                lower += u32::from(election::score(&peer.peer, &key) < own);
-            }
-        }
-        let swarm = self.signal.swarm_size().unwrap_or(0);
-        let interested_share =
-            if ready == 0 { 0 } else { u64::from(swarm) * u64::from(in_sight + 1) / u64::from(ready + 1) };
-        let swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1 {
-            in_sight + 1
-        } else {
-            (interested_share as u32).max(in_sight + 1)
-        };
-        election::slot(own, lower, in_sight, swarm)
     }
 
     /// The random HTTP downloads of the settings, where no election replaces them.

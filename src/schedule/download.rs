@@ -72,6 +72,11 @@ pub struct PeerSource {
 }
 
 impl PeerSource {
+    /// Offset in the segment of the next byte to arrive.
+    pub fn next(&self) -> u64 {
+        self.at + self.received
+    }
+
     /// The rate of this transfer in bits per second, once it can be told.
     pub fn bps(&self, now: Time) -> Option<u64> {
         let span = now.since(self.first_byte?);
@@ -145,10 +150,22 @@ impl Download {
         Some(self.total.bytes()?.saturating_sub(self.received.len()))
     }
 
-    /// First byte that has neither arrived nor been asked of a peer.
-    pub fn unrequested_from(&self) -> u64 {
-        let asked = self.peers.iter().map(|peer| peer.end).max().unwrap_or(0);
-        self.received.contiguous_end(self.received.contiguous_end(0).max(asked))
+    /// The first run of bytes before `end` that have neither arrived nor been asked of a peer.
+    pub fn unasked(&self, end: u64) -> Option<(u64, u64)> {
+        let mut from = 0;
+        while let Some((start, gap_end)) = self.received.first_gap(from, end) {
+            let mut at = start;
+            while at < gap_end {
+                let covering = self.peers.iter().find(|source| source.next() <= at && at < source.end);
+                let Some(source) = covering else {
+                    let next = self.peers.iter().map(PeerSource::next).filter(|next| *next > at).min();
+                    return Some((at, next.map_or(gap_end, |next| next.min(gap_end))));
+                };
+                at = source.end;
+            }
+            from = gap_end;
+        }
+        None
     }
 
     /// Notes `len` bytes at `at` and returns the part that is new, as `(offset, length)`; bytes are kept only where
@@ -171,5 +188,54 @@ impl Download {
         self.p2p_bytes = 0;
         self.suppliers.clear();
         self.verifying = false;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::id::TrackId;
+
+    fn download(received: &[(u64, u64)], asked: &[(u64, u64, u64)]) -> Download {
+        let key = SegmentKey { track: TrackId(1), discontinuity: 0, sequence: 1 };
+        let mut download = Download::new(Time::ZERO, key, BlobId(1), Some(100));
+        for &(start, end) in received {
+            download.received.insert(start, end);
+        }
+        download.peers = asked
+            .iter()
+            .zip(1..)
+            .map(|(&(at, received, end), number)| PeerSource {
+                link: LinkId(number),
+                transfer: TransferId(number),
+                at,
+                end,
+                received,
+                started: Time::ZERO,
+                first_byte: None,
+                last_progress: Time::ZERO,
+            })
+            .collect();
+        download
+    }
+
+    #[test]
+    fn what_nobody_brings_is_found() {
+        assert_eq!(download(&[], &[]).unasked(100), Some((0, 100)));
+        assert_eq!(download(&[(0, 30)], &[(0, 30, 60)]).unasked(100), Some((60, 100)));
+        assert_eq!(download(&[(0, 30)], &[(0, 30, 60), (60, 0, 100)]).unasked(100), None);
+        assert_eq!(download(&[(0, 30), (60, 70)], &[(60, 10, 100)]).unasked(100), Some((30, 60)));
+        assert_eq!(download(&[(0, 30)], &[(50, 0, 100)]).unasked(100), Some((30, 50)));
+        assert_eq!(download(&[(0, 100)], &[]).unasked(100), None);
+    }
+
+    #[test]
+    fn only_new_bytes_are_accepted() {
+        let mut download = download(&[(10, 20)], &[]);
+        assert_eq!(download.accept(Time::ZERO, 0, 15), Some((0, 10)));
+        assert_eq!(download.accept(Time::ZERO, 5, 10), None);
+        assert_eq!(download.accept(Time::ZERO, 15, 10), Some((20, 5)));
+        assert_eq!(download.accept(Time::ZERO, 90, 30), Some((90, 10)), "nothing beyond the end");
+        assert!(!download.is_whole());
     }
 }

@@ -1,0 +1,134 @@
+//! What the player wants and will want next, and what others are told of it.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use crate::config::Coordination;
+use crate::id::{ByteRange, SegmentKey};
+use crate::schedule::policy::PREFETCH_SEGMENTS;
+use crate::schedule::throughput::RateEstimate;
+use crate::wire::Interest;
+
+use super::Engine;
+use super::io::TrackKind;
+
+/// A segment in the queue.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queued {
+    pub(super) key: SegmentKey,
+    pub(super) priority: u32,
+    pub(super) ahead_of_want: u32,
+    pub(super) need_in: Duration,
+    pub(super) duration: Duration,
+    pub(super) expected_bytes: Option<u64>,
+}
+
+impl Engine {
+    /// Where the queue of each track begins: the first open request, or what comes after the last one.
+    fn queue_heads(&self) -> Vec<(SegmentKey, bool)> {
+        let mut heads = Vec::new();
+        for focus in self.player.focuses() {
+            let open =
+                self.downloads.wants().map(|(_, want)| want.key).filter(|key| key.track == focus.track);
+            match open.min_by_key(|key| self.timeline.segment(*key).map(|segment| segment.start_ms)) {
+                Some(key) => heads.push((key, true)),
+                None => heads.extend(self.timeline.next(focus).map(|key| (key, false))),
+            }
+        }
+        heads
+    }
+
+    /// The keys of the queue: what the cache must not drop.
+    pub(super) fn queue_keys(&self) -> BTreeSet<SegmentKey> {
+        let count = self.config.segments.forward_segment_count;
+        let heads = self.queue_heads();
+        heads
+            .iter()
+            .flat_map(|(head, _)| self.timeline.forward(*head, count).map(|segment| segment.key))
+            .collect()
+    }
+
+    /// The queue: `forwardSegmentCount` segments of each track that the player loads, as far as they are not cached.
+    pub(super) fn queue(&self) -> Vec<Queued> {
+        let count = match self.config.loader.coordination {
+            // Under coordination nothing further ahead is looked at.
+            Coordination::Elected | Coordination::Neighbourhood => {
+                self.config.segments.forward_segment_count.min(PREFETCH_SEGMENTS as usize + 2)
+            }
+            Coordination::Random => self.config.segments.forward_segment_count,
+        };
+        let mut queue = Vec::new();
+        for (head, wanted) in self.queue_heads() {
+            let playing = self.player.playing(self.now, &self.timeline, head.track);
+            let base = playing.and_then(|playing| self.timeline.distance(playing, head)).unwrap_or(0);
+            let mut need_without_playhead = Duration::ZERO;
+            for (index, segment) in (0u32..).zip(self.timeline.forward(head, count)) {
+                let duration = Duration::from_millis(u64::from(segment.duration_ms));
+                let need_in =
+                    self.player.need_in(self.now, segment.start_ms).unwrap_or(need_without_playhead);
+                need_without_playhead += duration;
+                let key = segment.key;
+                if self.cache.get(key).is_some() {
+                    continue;
+                }
+                let ahead_of_want =
+                    if self.downloads.is_wanted(key) { 0 } else { index + u32::from(!wanted) };
+                let expected_bytes = self.expected_bytes(key);
+                let priority = base + index;
+                queue.push(Queued { key, priority, ahead_of_want, need_in, duration, expected_bytes });
+            }
+        }
+        self.queue_other_wants(&mut queue);
+        queue
+    }
+
+    /// An open request is served wherever it lies: beside the track that the player went over to, or far ahead.
+    fn queue_other_wants(&self, queue: &mut Vec<Queued>) {
+        for (_, want) in self.downloads.wants() {
+            let key = want.key;
+            if queue.iter().any(|queued| queued.key == key) {
+                continue;
+            }
+            let Some(segment) = self.timeline.segment(key) else { continue };
+            let playing = self.player.playing(self.now, &self.timeline, key.track);
+            queue.push(Queued {
+                key,
+                priority: playing.and_then(|playing| self.timeline.distance(playing, key)).unwrap_or(0),
+                ahead_of_want: 0,
+                need_in: self.player.need_in(self.now, segment.start_ms).unwrap_or(Duration::ZERO),
+                duration: Duration::from_millis(u64::from(segment.duration_ms)),
+                expected_bytes: self.expected_bytes(key),
+            });
+        }
+    }
+
+    /// A guess of a segment's size: its byte range, else what others of the track had, else bitrate x duration.
+    pub(super) fn expected_bytes(&self, key: SegmentKey) -> Option<u64> {
+        let segment = self.timeline.segment(key)?;
+        if let Some(range) = segment.byte_range {
+            return Some(ByteRange::len(range));
+        }
+        match self.media_rates.get(&key.track).and_then(RateEstimate::bps) {
+            Some(bps) => Some(bps * u64::from(segment.duration_ms) / 8000),
+            None => self.timeline.typical_bytes(key),
+        }
+    }
+
+    pub(super) fn tell_interest(&mut self) {
+        for (head, _) in self.queue_heads() {
+            if self.timeline.kind(head.track) != Some(TrackKind::Main) {
+                continue;
+            }
+            let playing = self.player.playing(self.now, &self.timeline, head.track).unwrap_or(head);
+            let wanted = if self.downloads.is_wanted(head) { head.sequence + 1 } else { head.sequence };
+            self.swarm.set_interest(
+                self.now,
+                Interest {
+                    track: head.track,
+                    playing_sequence: playing.sequence.min(head.sequence),
+                    wanted_sequence: wanted,
+                },
+            );
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Which peer a segment, or a part of it, is asked of.
+
+use std::time::Duration;
+
+use crate::config::Coordination;
+use crate::id::{LinkId, SegmentKey};
+use crate::schedule::election;
+use crate::schedule::policy::{PREFETCH_SEGMENTS, PeerSpan};
+use crate::schedule::throughput::span_for;
+use crate::wire::HaveState;
+
+use super::Engine;
+use super::io::TrackKind;
+use super::queue::Queued;
+
+/// One peer that needs longer than this for the rest of its part gets help.
+const WORTH_HELP: Duration = Duration::from_millis(600);
+/// No part is smaller than this.
+const LEAST_PART_BYTES: u64 = 64 * 1024;
+/// Peers that one segment is fetched from at a time.
+const MOST_SOURCES: usize = 4;
+
+impl Engine {
+    /// Gives a running download from peers more sources: for bytes that nobody brings, and where one peer alone is
+    /// slow. A helper begins where it and the slow peer will meet at the end of their parts, by their rates.
+    pub(super) fn find_helpers(&mut self, queued: &Queued) {
+        let key = queued.key;
+        let Some(download) = self.downloads.get(key) else { return };
+        let Some(total) = download.total.bytes() else { return };
+        if download.unasked(total).is_some() {
+            if let Some((link, _)) = self.best_peer(queued, false, &[]) {
+                self.start_transfer(key, link);
+            }
+            return;
+        }
+        let sources: Vec<LinkId> = download.peers.iter().map(|source| source.link).collect();
+        if queued.ahead_of_want > 0 || sources.len() >= MOST_SOURCES {
+            return;
+        }
+        let slowest = download
+            .peers
+            .iter()
+            .filter_map(|source| {
+                let left = source.end.min(total).saturating_sub(source.next());
+                let rate = source.bps(self.now)?;
+                Some((span_for(left, rate), left, rate, source.transfer, source.link))
+            })
+            .max();
+        let Some((span, left, rate, transfer, link)) = slowest else { return };
+        if span < WORTH_HELP || left < LEAST_PART_BYTES * 2 {
+            return;
+        }
+        let Some((helper, _)) = self.best_peer(queued, true, &sources) else { return };
+        let helper_rate = self
+            .swarm
+            .peer_view(helper)
+            .and_then(|peer| peer.download_rate)
+            .map_or(rate, |bytes| bytes.saturating_mul(8))
+            .max(1);
+        let own_part = u128::from(left) * u128::from(rate) / (u128::from(rate) + u128::from(helper_rate));
+        let own_part = u64::try_from(own_part).unwrap_or(left).max(LEAST_PART_BYTES);
+        if left.saturating_sub(own_part) < LEAST_PART_BYTES {
+            return;
+        }
+        if let Some(download) = self.downloads.get_mut(key)
+            && let Some(source) = download.peers.iter_mut().find(|s| s.link == link && s.transfer == transfer)
+        {
+            source.end = source.next() + own_part;
+        }
+        self.start_transfer(key, helper);
+    }
+
+    /// The peer that would bring a segment soonest.
+    pub(super) fn best_peer(
+        &self,
+        queued: &Queued,
+        complete_only: bool,
+        except: &[LinkId],
+    ) -> Option<(LinkId, PeerSpan)> {
+        let key = queued.key;
+        let mut best: Option<((bool, Duration, u64), LinkId, PeerSpan)> = None;
+        for (link, state) in self.swarm.holders(key) {
+            if state == HaveState::Gone || complete_only && state != HaveState::Loaded {
+                continue;
+            }
+            if except.contains(&link) {
+                continue;
+            }
+            let Some(peer) = self.swarm.peer_view(link) else { continue };
+            // A peer that waits for our own bytes of it would wait for us while we wait for it.
+            let waits_for_us = state != HaveState::Loaded && self.swarm.serves(link, key);
+            if self.shunned.contains_key(&(key, link)) || waits_for_us {
+                continue;
+            }
+            let share = peer.outstanding as u64 + 1;
+            let span = match (peer.download_rate, queued.expected_bytes) {
+                (Some(rate), Some(bytes)) => PeerSpan::About(
+                    span_for(bytes.saturating_mul(share), rate.saturating_mul(8))
+                        + peer.rtt.unwrap_or_default(),
+                ),
+                _ => PeerSpan::Unknown,
+            };
+            let guess = match span {
+                PeerSpan::About(span) => span,
+                PeerSpan::Unknown => queued.duration / 2 * share as u32,
+            };
+            // Spread equal choices over the peers, differently on each viewer.
+            let tie = election::score(&peer.peer, &key) ^ election::score(&self.own, &key);
+            let rank = (state == HaveState::FetchingP2p, guess, tie);
+            if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
+                best = Some((rank, link, span));
+            }
+        }
+        best.map(|(_, link, span)| (link, span))
+    }
+
+    /// Our place in the order of those who might fetch a segment that nobody has.
+    pub(super) fn election_slot(&self, key: SegmentKey) -> u32 {
+        let own = election::score(&self.own, &key);
+        // Players tell where their main track is; separate audio is numbered alike as a rule.
+        let kind = self.timeline.kind(key.track);
+        let (mut in_sight, mut lower, mut ready) = (0u32, 0u32, 0u32);
+        for peer in self.swarm.peers() {
+            ready += 1;
+            let interested = peer.interest.is_some_and(|interest| {
+                (interest.track == key.track || kind == Some(TrackKind::Audio))
+                    && interest.playing_sequence <= key.sequence
+                    && key.sequence < interest.wanted_sequence + u64::from(PREFETCH_SEGMENTS)
+            });
+            if interested {
+                in_sight += 1;
+                lower += u32::from(election::score(&peer.peer, &key) < own);
+            }
+        }
+        let swarm = self.signal.swarm_size().unwrap_or(0);
+        let interested_share =
+            if ready == 0 { 0 } else { u64::from(swarm) * u64::from(in_sight + 1) / u64::from(ready + 1) };
+        let swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1 {
+            in_sight + 1
+        } else {
+            (interested_share as u32).max(in_sight + 1)
+        };
+        election::slot(own, lower, in_sight, swarm)
+    }
+}
