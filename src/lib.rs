@@ -19,6 +19,7 @@
 //! | [`signal`] | tracker sessions and link negotiation |
 //! | [`cache`] | the index of kept segments and its budget |
 //! | [`playlist`] | playlists to timelines, where no player parses them (feature `playlist`) |
+//! | `web` | the browser shell (`wasm32` only) |
 //! | [`engine`] | routes inputs to the machines above and folds their deadlines |
 
 pub mod cache;
@@ -32,4 +33,6 @@ pub mod signal;
 pub mod swarm;
 pub mod time;
 pub mod timeline;
+#[cfg(target_arch = "wasm32")]
+pub mod web;
 pub mod wire;

@@ -99,7 +99,7 @@ fn nearest<'a>(key: &str, keys: &[&'a str]) -> Option<(usize, &'a str)> {
     }
     let (distance, near) = keys
         .iter()
-        .map(|known| (letters_apart(&key.to_lowercase(), &known.to_lowercase()), *known))
+        .map(|known| (letters_apart(&key.to_ascii_lowercase(), &known.to_ascii_lowercase()), *known))
         .min_by_key(|(distance, _)| *distance)?;
     (distance <= 2.max(near.len() / 4).min(near.len() / 2)).then_some((distance, near))
 }

@@ -1,0 +1,106 @@
+import type Hls from "hls.js";
+import type {
+  AudioTrackUpdatedData,
+  Events,
+  LevelDetails,
+  LevelPTSUpdatedData,
+  LevelUpdatedData,
+  ManifestLoadedData,
+  ManifestLoadingData,
+  MediaAttachedData,
+} from "hls.js";
+import { PlayheadWatch } from "./playhead.js";
+import { type TrackKind, trackName } from "./track-name.js";
+
+/** What a player tells. */
+export interface PlayerListener {
+  /** A manifest is to be played. */
+  manifest(url: string): void;
+  /** A playlist was loaded or refreshed. Bitrate 0 if unknown. */
+  playlist(kind: TrackKind, name: string, bitrateBps: number, details: LevelDetails): void;
+  /** Parsing showed that a playlist's segments lie elsewhere on the timeline. */
+  moved(details: LevelDetails): void;
+  /** Where the player is. */
+  playhead(positionMs: number, rateMilli: number, bufferedMs: number): void;
+  /** It was destroyed. */
+  gone(): void;
+}
+
+/** Listens to one hls.js instance, whether it is new or has been running. */
+export class Player {
+  readonly #hls: Hls;
+  readonly #listener: PlayerListener;
+  readonly #undo: (() => void)[] = [];
+  /** Where the manifest was found in the end; other playlists' URLs were resolved against it. */
+  #manifestUrl: string | null = null;
+  #playhead: PlayheadWatch | null = null;
+
+  constructor(hls: Hls, listener: PlayerListener) {
+    this.#hls = hls;
+    this.#listener = listener;
+    // The names are written out because hls.js is not imported: the page brings its own.
+    this.#on("hlsManifestLoading", ({ url }: ManifestLoadingData) => {
+      this.#manifestUrl = null;
+      listener.manifest(url);
+    });
+    this.#on("hlsManifestLoaded", ({ url }: ManifestLoadedData) => {
+      this.#manifestUrl = url;
+    });
+    this.#on("hlsLevelUpdated", ({ level, details }: LevelUpdatedData) => this.#level(level, details));
+    this.#on("hlsAudioTrackUpdated", ({ id, groupId, details }: AudioTrackUpdatedData) => {
+      const tracks = [...(hls.allAudioTracks ?? []), ...(hls.audioTracks ?? [])];
+      const track = tracks.find((track) => track.id === id && track.groupId === groupId);
+      if (track) this.#audio(track.url, details);
+    });
+    this.#on("hlsLevelPtsUpdated", ({ details }: LevelPTSUpdatedData) => listener.moved(details));
+    this.#on("hlsMediaAttached", ({ media }: MediaAttachedData) => this.#watch(media));
+    this.#on("hlsMediaDetaching", () => this.#watch(null));
+    this.#on("hlsDestroying", () => listener.gone());
+    if (hls.url) listener.manifest(hls.url);
+    this.#watch(hls.media);
+  }
+
+  /** Tells all that is known, to a listener that knows nothing yet. */
+  tell(): void {
+    const { levels, audioTracks } = this.#hls;
+    levels?.forEach((level, index) => {
+      if (level.details) this.#level(index, level.details);
+    });
+    for (const track of audioTracks ?? []) {
+      if (track.details) this.#audio(track.url, track.details);
+    }
+    this.#playhead?.tell();
+  }
+
+  /** Stops listening. */
+  destroy(): void {
+    this.#watch(null);
+    for (const undo of this.#undo.splice(0)) undo();
+  }
+
+  #level(index: number, details: LevelDetails): void {
+    const level = this.#hls.levels?.[index];
+    if (!level) return;
+    const bitrate = level.averageBitrate || level.bitrate || 0;
+    this.#listener.playlist("main", this.#name("main", level.uri), bitrate, details);
+  }
+
+  #audio(url: string, details: LevelDetails): void {
+    this.#listener.playlist("audio", this.#name("audio", url), 0, details);
+  }
+
+  #name(kind: TrackKind, playlistUrl: string): string {
+    return trackName(kind, playlistUrl, this.#manifestUrl ?? this.#hls.url ?? "");
+  }
+
+  #watch(media: HTMLMediaElement | null): void {
+    this.#playhead?.destroy();
+    this.#playhead = media ? new PlayheadWatch(media, (...where) => this.#listener.playhead(...where)) : null;
+  }
+
+  #on<T>(event: `${Events}`, listener: (data: T) => void): void {
+    const handler = (_event: unknown, data: T) => listener(data);
+    this.#hls.on(event as Events.ERROR, handler as never);
+    this.#undo.push(() => this.#hls.off(event as Events.ERROR, handler as never));
+  }
+}

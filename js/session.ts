@@ -1,0 +1,327 @@
+import type Hls from "hls.js";
+import type { FragmentLoaderContext } from "hls.js";
+import type { Shell } from "../pkg/hlswarm.js";
+import type { Answer, Hub, LoaderClass, Ticket } from "./adapter/loader.js";
+import { createLoaderClass } from "./adapter/loader.js";
+import { Player, type PlayerListener } from "./adapter/player.js";
+import { byteRangeOf, Timelines, type TimelineUpdate } from "./adapter/timelines.js";
+import { withoutQuery } from "./adapter/track-name.js";
+import { Environment, isPhone } from "./environment.js";
+import { Emitter, type Event, type Events } from "./events.js";
+import { Host } from "./host.js";
+import { prepareRequest } from "./http-requests.js";
+import type { Engine } from "./init.js";
+import { type Options, type ParsedOptions, parseOptions, type SegmentInfo } from "./options.js";
+import { rtcConfigProblems } from "./rtc-config.js";
+import { addTotals, type EngineStats, NO_STATS, type Stats } from "./stats.js";
+
+/** A segment asked for while the engine loads waits so long for it, in milliseconds. */
+const PATIENCE_MS = 60;
+
+/** An engine at work for one manifest. */
+interface Run {
+  swarm: string;
+  host: Host;
+  shell: Shell;
+}
+
+/** What ties one player to one engine after another. */
+export class Session implements Hub, PlayerListener {
+  readonly ready: Promise<void>;
+  readonly events = new Emitter();
+  readonly #hls: Hls;
+  readonly #player: Player;
+  readonly #parsed: ParsedOptions;
+  readonly #environment: Environment;
+  readonly #timelines = new Timelines();
+  readonly #ownLoaders: { fLoader: LoaderClass | undefined };
+  readonly #loader: LoaderClass;
+  #engine: Engine | null = null;
+  #run: Run | null = null;
+  #manifest: string | null = null;
+  #state: Stats["state"] = "loading";
+  #away = false;
+  #p2p: boolean | null = null;
+  /** Counted by engines that are gone. */
+  #before: EngineStats = NO_STATS;
+  /** The last that was seen of the running one. */
+  #last: EngineStats = NO_STATS;
+  #bypassedBytes = 0;
+
+  constructor(hls: Hls, options: Options, loadEngine: () => Promise<Engine>) {
+    this.#hls = hls;
+    this.#parsed = parseOptions(options, isPhone());
+    this.#ownLoaders = { fLoader: hls.config.fLoader as LoaderClass | undefined };
+    this.#loader = createLoaderClass(this, () => this.#ownLoader());
+    hls.config.fLoader = this.#loader as typeof hls.config.fLoader;
+    this.#environment = new Environment({
+      network: (online, metered) => this.#tell((shell) => shell.network(online, metered)),
+      visibility: (hidden) => this.#tell((shell) => shell.visibility(hidden)),
+      leave: (forGood) => this.#leave(forGood),
+      comeBack: () => this.#comeBack(),
+    });
+    this.ready = this.#boot(loadEngine);
+    this.ready.catch(() => {});
+    this.#player = new Player(hls, this);
+  }
+
+  stats(): Stats {
+    return {
+      ...addTotals(this.#before, this.#snapshot()),
+      state: this.#state,
+      peerId: this.#run && !this.#run.host.dead ? (this.#run.shell.peerId ?? null) : null,
+      bypassedBytes: this.#bypassedBytes,
+    };
+  }
+
+  setP2P(enabled: boolean): void {
+    this.#p2p = enabled;
+    this.#tell((shell) => shell.setP2P(enabled));
+  }
+
+  destroy(): void {
+    if (this.#state === "destroyed") return;
+    this.#stopRun();
+    this.#state = "destroyed";
+    this.#environment.destroy();
+    this.#player.destroy();
+    const { config } = this.#hls;
+    // Someone else may have put their own in front of ours.
+    if ((config?.fLoader as unknown) === this.#loader) {
+      config.fLoader = this.#ownLoaders.fLoader as typeof config.fLoader;
+    }
+    this.events.clear();
+  }
+
+  // What the player tells.
+
+  manifest(url: string): void {
+    const swarm = withoutQuery(new URL(url, location.href).href);
+    if (this.#manifest === swarm) return;
+    this.#stopRun();
+    this.#timelines.clear();
+    this.#manifest = swarm;
+    this.#startRun();
+  }
+
+  playlist(...[kind, name, bitrateBps, details]: Parameters<PlayerListener["playlist"]>): void {
+    // The name is hashed by the engine: without one there is nobody to tell.
+    const track = this.#engine?.trackId(name);
+    if (!track) return;
+    const update = this.#timelines.update({ track, kind, bitrateBps, details });
+    this.#tell((shell) => tellTimeline(shell, update));
+  }
+
+  moved(details: Parameters<PlayerListener["moved"]>[0]): void {
+    const update = this.#timelines.moved(details);
+    if (update) this.#tell((shell) => tellTimeline(shell, update));
+  }
+
+  playhead(positionMs: number, rateMilli: number, bufferedMs: number): void {
+    this.#tell((shell) => shell.playhead(positionMs, rateMilli, bufferedMs));
+  }
+
+  gone(): void {
+    this.#run?.host.forgetAll();
+    this.destroy();
+  }
+
+  // What the loaders ask.
+
+  soon(): Promise<unknown> | null {
+    if (this.#state !== "loading") return null;
+    return Promise.race([
+      this.ready.catch(() => {}),
+      new Promise((resolve) => setTimeout(resolve, PATIENCE_MS)),
+    ]);
+  }
+
+  want(context: FragmentLoaderContext, answer: Answer): Ticket | null {
+    const { frag, part, rangeStart = 0, rangeEnd = 0 } = context;
+    const shareable = !part && typeof frag.sn === "number" && (frag.type === "main" || frag.type === "audio");
+    if (!shareable || this.#state === "destroyed") return null;
+    const run = this.#run;
+    if (!run || run.host.dead) {
+      this.bypassed(
+        context,
+        this.#state === "loading" ? "loading" : this.#state === "failed" ? "broken" : "shutdown",
+      );
+      return null;
+    }
+    const track = this.#timelines.trackOf(frag);
+    const range = byteRangeOf(frag);
+    // An I-frame playlist's fragments, for one, are pieces of segments.
+    if (!track || (range?.start ?? 0) !== rangeStart || (range?.end ?? 0) !== rangeEnd) {
+      this.bypassed(context, "unknown");
+      return null;
+    }
+    const { host, shell } = run;
+    const request = host.expect(answer);
+    host.attempt(() => shell.want(request, track, frag.cc, frag.sn as number));
+    return {
+      cancel: () => {
+        if (host.forget(request)) host.attempt(() => shell.cancel(request));
+      },
+    };
+  }
+
+  bypassed(context: FragmentLoaderContext, reason: Events["bypassed"]["reason"]): void {
+    this.events.emit({ type: "bypassed", url: context.url, reason });
+  }
+
+  loadedAlone(bytes: number): void {
+    this.#bypassedBytes += bytes;
+  }
+
+  bandwidthBps(): number {
+    return this.#hls.bandwidthEstimate;
+  }
+
+  // The engine's life.
+
+  async #boot(loadEngine: () => Promise<Engine>): Promise<void> {
+    // Nothing is told before the page could listen.
+    await null;
+    try {
+      const { json, hooks, problems } = this.#parsed;
+      if (hooks.rtcConfig && !problems.length) problems.push(...rtcConfigProblems(hooks.rtcConfig));
+      if (problems.length) throw new Error(problems.join("\n"));
+      const engine = await loadEngine();
+      if (this.#state === "destroyed") return;
+      for (const warning of engine.checkOptions(json)) console.warn(`hlswarm: ${warning}`);
+      this.#engine = engine;
+      this.#state = "idle";
+      if (typeof RTCPeerConnection === "undefined") {
+        this.#emit({
+          type: "error",
+          message: "this browser has no WebRTC: peers cannot be used",
+          fatal: false,
+        });
+        this.#p2p = false;
+      }
+      this.#startRun();
+    } catch (error) {
+      if (this.#state !== "destroyed") this.#fail(error);
+      throw error;
+    }
+  }
+
+  #startRun(): void {
+    const engine = this.#engine;
+    const swarm = this.#manifest;
+    if (
+      !engine ||
+      !swarm ||
+      this.#run ||
+      this.#away ||
+      this.#state === "failed" ||
+      this.#state === "destroyed"
+    )
+      return;
+    const { json, hooks } = this.#parsed;
+    const { maxTimeToFirstByteMs, maxLoadTimeMs } = this.#hls.config.fragLoadPolicy.default;
+    const host = new Host({
+      hooks,
+      swarm,
+      firstByteLimitMs: maxTimeToFirstByteMs,
+      loadLimitMs: maxLoadTimeMs,
+      segment: (key) => this.#segment(key),
+      request: (key, url, range, signal) => {
+        const request = { url, range, signal, fragment: this.#timelines.find(key) };
+        return prepareRequest(request, {
+          hooks,
+          config: this.#hls.config,
+          customLoader: this.#customLoader(),
+        });
+      },
+      event: (event) => this.#emit(event),
+      broken: (error) => this.#fail(error),
+    });
+    host.attempt(() => {
+      const seed = crypto.getRandomValues(new Uint8Array(32));
+      const shell = new engine.Shell(json, swarm, seed, host);
+      this.#run = { swarm, host, shell };
+      this.#state = "running";
+      this.#environment.tell();
+      if (this.#p2p !== null) shell.setP2P(this.#p2p);
+      this.#player.tell();
+      shell.start();
+    });
+  }
+
+  #stopRun(): void {
+    const run = this.#run;
+    if (!run) return;
+    this.#before = addTotals(this.#before, { ...this.#snapshot(), ...NO_PEERS });
+    this.#last = NO_STATS;
+    this.#run = null;
+    if (this.#state === "running") this.#state = "idle";
+    const { host, shell } = run;
+    if (host.dead) return;
+    host.attempt(() => shell.shutdown());
+    host.failAll("shutdown");
+    queueMicrotask(() => {
+      host.close();
+      if (!host.dead) shell.free();
+    });
+  }
+
+  #fail(error: unknown): void {
+    this.#state = "failed";
+    const message = error instanceof Error ? error.message : String(error);
+    console.error(`hlswarm: ${message}\nhls.js plays on without it.`, error);
+    this.#emit({ type: "error", message, fatal: true });
+  }
+
+  #leave(forGood: boolean): void {
+    this.#away = true;
+    if (forGood) this.#run?.host.forgetAll();
+    this.#stopRun();
+  }
+
+  #comeBack(): void {
+    this.#away = false;
+    this.#startRun();
+  }
+
+  #snapshot(): EngineStats {
+    const run = this.#run;
+    if (run && !run.host.dead) this.#last = (run.shell.stats() as EngineStats | undefined) ?? this.#last;
+    else if (run) this.#last = { ...this.#last, ...NO_PEERS };
+    return this.#last;
+  }
+
+  #tell(call: (shell: Shell) => void): void {
+    const run = this.#run;
+    run?.host.attempt(() => call(run.shell));
+  }
+
+  #emit(event: Event): void {
+    this.events.emit(event);
+  }
+
+  #segment(key: string): SegmentInfo {
+    const fragment = this.#timelines.find(key);
+    const byteRange = fragment && byteRangeOf(fragment);
+    return { key, url: fragment?.url ?? "", ...(byteRange ? { byteRange } : {}) };
+  }
+
+  #ownLoader(): LoaderClass {
+    return this.#ownLoaders.fLoader ?? (this.#hls.config.loader as unknown as LoaderClass);
+  }
+
+  /** A loader class that the page brought. */
+  #customLoader(): LoaderClass | null {
+    const { config } = this.#hls;
+    if (this.#ownLoaders.fLoader) return this.#ownLoaders.fLoader;
+    const usual = (this.#hls.constructor as typeof Hls).DefaultConfig?.loader;
+    if (config.progressive || !usual || config.loader === usual) return null;
+    return config.loader as unknown as LoaderClass;
+  }
+}
+
+const NO_PEERS = { peers: 0, peerList: [], trackers: [], swarmSize: 0, httpDownloads: 0, p2pDownloads: 0 };
+
+function tellTimeline(shell: Shell, { track, audio, live, bitrateBps, numbers, urls }: TimelineUpdate): void {
+  shell.timeline(track, audio, live, bitrateBps, numbers, urls);
+}

@@ -1,0 +1,85 @@
+/** A snapshot, by `p2p.stats()`. Bytes are those of segments. */
+export interface Stats {
+  /** `loading`: the engine is on its way. `idle`: no manifest yet. `running`. `failed`: hls.js plays on alone. `destroyed`. */
+  state: "loading" | "idle" | "running" | "failed" | "destroyed";
+  /** Our peer id in the swarm, once there is one. */
+  peerId: string | null;
+  /** Received over HTTP. */
+  httpBytes: number;
+  /** Received from peers. */
+  p2pBytes: number;
+  /** Sent to peers. */
+  uploadedBytes: number;
+  /** Received and thrown away: overlaps, cancelled downloads, refused segments. */
+  wastedBytes: number;
+  /** Loaded by hls.js's own loader: init segments, parts, and what was left to it. */
+  bypassedBytes: number;
+  /** Peers past their handshake. */
+  peers: number;
+  peerList: PeerStats[];
+  /** Viewers of this manifest, ourselves included, as the trackers tell; 0 if unknown. */
+  swarmSize: number;
+  cache: { segments: number; bytes: number; budgetBytes: number };
+  /** In the order of `loader.trackerAnnounce`. */
+  trackers: TrackerStats[];
+  /** Segments being downloaded over HTTP. */
+  httpDownloads: number;
+  /** Segments being downloaded from peers. */
+  p2pDownloads: number;
+  /** HTTP rate estimate in bits per second; 0 if unknown. */
+  httpRateBps: number;
+  /** Whether peers are in use. */
+  p2pEnabled: boolean;
+}
+
+/** One peer. */
+export interface PeerStats {
+  peer: string;
+  downloadedBytes: number;
+  uploadedBytes: number;
+  /** Round-trip time; `null` before the first answer. */
+  rttMs: number | null;
+  /** Segments it says it has. */
+  segments: number;
+}
+
+/** One tracker. */
+export interface TrackerStats {
+  url: string;
+  state: "idle" | "connecting" | "connected" | "waiting";
+  /** Peers with everything, as the tracker counts them. */
+  complete: number;
+  /** The others. */
+  incomplete: number;
+}
+
+/** What the engine tells of itself. */
+export type EngineStats = Omit<Stats, "state" | "peerId" | "bypassedBytes">;
+
+/** Before there is an engine. */
+export const NO_STATS: EngineStats = {
+  httpBytes: 0,
+  p2pBytes: 0,
+  uploadedBytes: 0,
+  wastedBytes: 0,
+  peers: 0,
+  peerList: [],
+  swarmSize: 0,
+  cache: { segments: 0, bytes: 0, budgetBytes: 0 },
+  trackers: [],
+  httpDownloads: 0,
+  p2pDownloads: 0,
+  httpRateBps: 0,
+  p2pEnabled: false,
+};
+
+/** The bytes that were counted before, plus those of the engine that runs now. */
+export function addTotals(before: EngineStats, now: EngineStats): EngineStats {
+  return {
+    ...now,
+    httpBytes: before.httpBytes + now.httpBytes,
+    p2pBytes: before.p2pBytes + now.p2pBytes,
+    uploadedBytes: before.uploadedBytes + now.uploadedBytes,
+    wastedBytes: before.wastedBytes + now.wastedBytes,
+  };
+}

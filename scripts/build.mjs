@@ -1,0 +1,167 @@
+// Builds the npm package: the engine as WebAssembly (into pkg/) and the package itself (into dist/).
+//
+// node scripts/build.mjs [--no-wasm | --only-wasm]
+//
+// Needs what `npm run setup` installs. How the standard library for wasm32 is had on this machine stands in
+// `.cache/wasm-toolchain.json`: { args: [for cargo], env: { variables }, wasmBindgen: path of the command }. Without
+// that file, the installed toolchain and the `wasm-bindgen` on the path are used.
+
+import { spawnSync } from "node:child_process";
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import { brotliCompressSync, constants } from "node:zlib";
+import { shortenImports } from "./lib/shorten-imports.mjs";
+
+const root = fileURLToPath(new URL("..", import.meta.url));
+const at = (...path) => join(root, ...path);
+const bin = (name) => at("node_modules", ".bin", name);
+const TARGET = "wasm32-unknown-unknown";
+const PROFILE = "wasm";
+
+/** The features that rustc's own default for the target has; wasm-opt must know of them. */
+const WASM_FEATURES = [
+  "bulk-memory",
+  "bulk-memory-opt",
+  "call-indirect-overlong",
+  "multivalue",
+  "mutable-globals",
+  "nontrapping-float-to-int",
+  "reference-types",
+  "sign-ext",
+];
+
+function run(command, args, env = {}) {
+  const { status, error } = spawnSync(command, args, {
+    cwd: root,
+    stdio: "inherit",
+    env: { ...process.env, ...env },
+  });
+  if (error) fail(`${command} could not be started: ${error.message}. Run \`npm run setup\` first.`);
+  if (status !== 0) fail(`${[command, ...args].join(" ")} ended with ${status}`);
+}
+
+function fail(message) {
+  console.error(`build: ${message}`);
+  process.exit(1);
+}
+
+function readJson(...path) {
+  return JSON.parse(readFileSync(at(...path), "utf8"));
+}
+
+/** Compiles the engine, writes its glue and shrinks it. */
+function buildWasm() {
+  const file = at(".cache", "wasm-toolchain.json");
+  const toolchain = existsSync(file) ? JSON.parse(readFileSync(file, "utf8")) : {};
+  // Asking for `cdylib` here and not in Cargo.toml keeps link-time optimisation.
+  run(
+    "cargo",
+    [
+      "rustc",
+      "--lib",
+      "--profile",
+      PROFILE,
+      "--crate-type",
+      "cdylib",
+      "--no-default-features",
+      "--target",
+      TARGET,
+      ...(toolchain.args ?? []),
+    ],
+    toolchain.env,
+  );
+  const targetDir = toolchain.env?.CARGO_TARGET_DIR ?? process.env.CARGO_TARGET_DIR ?? at("target");
+  const compiled = join(targetDir, TARGET, PROFILE, "hlswarm.wasm");
+  run(toolchain.wasmBindgen ?? "wasm-bindgen", [
+    compiled,
+    "--target",
+    "web",
+    "--omit-default-module-path",
+    "--out-name",
+    "hlswarm",
+    "--out-dir",
+    at("pkg"),
+  ]);
+  const wasm = at("pkg", "hlswarm_bg.wasm");
+  run(bin("wasm-opt"), [
+    "-Oz",
+    "--strip-debug",
+    "--strip-producers",
+    ...WASM_FEATURES.map((name) => `--enable-${name}`),
+    wasm,
+    "-o",
+    wasm,
+  ]);
+  const glue = at("pkg", "hlswarm.js");
+  const short = shortenImports(readFileSync(wasm), readFileSync(glue, "utf8"));
+  writeFileSync(wasm, short.wasm);
+  writeFileSync(glue, short.glue);
+}
+
+/** Bundles the TypeScript, writes declarations, and puts the engine beside them. */
+async function buildPackage() {
+  const { build } = await import("esbuild");
+  const dist = at("dist");
+  rmSync(dist, { recursive: true, force: true });
+  mkdirSync(dist);
+  await build({
+    absWorkingDir: root,
+    entryPoints: ["js/index.ts", "js/hls.ts"],
+    outdir: "dist",
+    bundle: true,
+    splitting: true,
+    format: "esm",
+    target: "es2022",
+    chunkNames: "chunk-[hash]",
+    minify: true,
+    sourcemap: true,
+    legalComments: "none",
+    define: { HLSWARM_VERSION: JSON.stringify(readJson("package.json").version) },
+    logLevel: "warning",
+  });
+  run(bin("tsc"), ["--project", "js/tsconfig.json", "--noEmit", "false", "--emitDeclarationOnly"]);
+  copyFileSync(at("pkg", "hlswarm_bg.wasm"), join(dist, "hlswarm_bg.wasm"));
+}
+
+/** Compares what is shipped with the budget. To grow it is a decision, made by editing the file. */
+function checkSizes() {
+  const budget = readJson("size-budget.json");
+  const files = readdirSync(at("dist"));
+  const measured = {
+    wasm: files.filter((name) => name.endsWith(".wasm")),
+    js: files.filter((name) => name.endsWith(".js")),
+  };
+  const report = {};
+  let passed = true;
+  for (const [kind, names] of Object.entries(measured)) {
+    const plain = names.reduce((sum, name) => sum + statSync(at("dist", name)).size, 0);
+    const brotli = names.reduce((sum, name) => sum + brotliSize(readFileSync(at("dist", name))), 0);
+    const limit = budget[kind].brotliBytes;
+    passed &&= brotli <= limit;
+    report[kind] = { bytes: plain, brotliBytes: brotli, budgetBytes: limit };
+    console.log(`${kind.padEnd(4)} ${plain} bytes, ${brotli} with brotli (budget ${limit})`);
+  }
+  writeFileSync(at("dist", "sizes.json"), `${JSON.stringify(report, null, "\t")}\n`);
+  if (!passed) fail("a size is over the budget in size-budget.json");
+}
+
+function brotliSize(bytes) {
+  return brotliCompressSync(bytes, { params: { [constants.BROTLI_PARAM_QUALITY]: 11 } }).length;
+}
+
+const flags = new Set(process.argv.slice(2));
+if (!flags.has("--no-wasm")) buildWasm();
+if (!flags.has("--only-wasm")) {
+  await buildPackage();
+  checkSizes();
+}

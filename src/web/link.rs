@@ -1,0 +1,337 @@
+//! One WebRTC connection with its data channel.
+
+use std::cell::{Cell, RefCell};
+use std::rc::{Rc, Weak};
+
+use js_sys::{ArrayBuffer, Reflect, Uint8Array};
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use web_sys::{
+    MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcDataChannelState,
+    RtcDataChannelType, RtcIceGatheringState, RtcPeerConnection, RtcPeerConnectionIceEvent,
+    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
+};
+
+use super::candidates::{self, Candidates};
+use super::dom::{Listener, Task, Timer, message_of};
+use super::driver::{Driver, Job};
+use crate::engine::{Input, LinkCloseCause};
+use crate::id::LinkId;
+use crate::wire;
+
+/// The send buffer's low-water mark: below it the engine is told that it may send again.
+const LOW_WATER_BYTES: u32 = 128 * 1024;
+/// A control frame is far shorter. What is longer is cut: the engine sees that it is too long either way.
+const CONTROL_BYTES_SEEN: u32 = 8 * 1024;
+/// What a transport that does not tell takes (RFC 8841 section 6.1).
+const DEFAULT_MESSAGE_BYTES: f64 = 65536.0;
+/// How long gathering may hold a description back: later candidates trickle. A dead STUN server would hold it for
+/// many seconds.
+const GATHER_MS: f64 = 300.0;
+/// How long it may be held back while there is no candidate at all.
+const GATHER_FIRST_MS: f64 = 800.0;
+
+/// Which side of the negotiation a link is on.
+pub enum Role {
+    /// Creates the data channel and the offer.
+    Offerer,
+    /// Answers the offer given.
+    Answerer(String),
+}
+
+/// An open or opening connection. Dropping it closes it after what was sent.
+pub struct Link {
+    id: LinkId,
+    driver: Weak<Driver>,
+    connection: RtcPeerConnection,
+    channel: RefCell<Option<RtcDataChannel>>,
+    offerer: bool,
+    /// Whether our description was handed to the engine.
+    described: Cell<bool>,
+    gather_limit: Timer,
+    /// Whether the first candidate now completes the description.
+    gathered_enough: Cell<bool>,
+    local: RefCell<Candidates>,
+    /// Remote candidates that came before the remote description was applied; `None` afterwards.
+    early: RefCell<Option<Vec<String>>>,
+    listeners: RefCell<Vec<Listener>>,
+    tasks: RefCell<Vec<Task>>,
+}
+
+impl Link {
+    /// Makes a connection and begins its negotiation.
+    pub fn open(driver: &Rc<Driver>, id: LinkId, role: Role) -> Result<Rc<Link>, LinkCloseCause> {
+        let config = driver.host.rtc_config();
+        let connection = RtcPeerConnection::new_with_configuration(config.unchecked_ref())
+            .map_err(|thrown| LinkCloseCause::Failed(message_of(&thrown)))?;
+        driver.host.keep(&connection);
+        let link = Rc::new_cyclic(|me: &Weak<Link>| {
+            let due = me.clone();
+            let flush = me.clone();
+            Link {
+                id,
+                driver: Rc::downgrade(driver),
+                connection,
+                channel: RefCell::default(),
+                offerer: matches!(role, Role::Offerer),
+                described: Cell::new(false),
+                gather_limit: Timer::new(move || with(&due, Link::gather_limit_passed)),
+                gathered_enough: Cell::new(false),
+                local: RefCell::new(Candidates::new(move || with(&flush, Link::send_candidates))),
+                early: RefCell::new(Some(Vec::new())),
+                listeners: RefCell::default(),
+                tasks: RefCell::default(),
+            }
+        });
+        link.listen(driver);
+        match role {
+            Role::Offerer => {
+                let options = RtcDataChannelInit::new();
+                options.set_ordered(true);
+                let channel = link.connection.create_data_channel_with_data_channel_dict("hlswarm", &options);
+                link.adopt(driver, channel);
+                link.spawn(describe_offer(link.connection.clone()), Link::gather);
+            }
+            Role::Answerer(sdp) => {
+                let applied = apply(link.connection.clone(), RtcSdpType::Offer, sdp);
+                link.spawn(applied, |link| {
+                    link.add_early_candidates();
+                    link.spawn(describe_answer(link.connection.clone()), Link::gather);
+                });
+            }
+        }
+        Ok(link)
+    }
+
+    /// Applies the remote answer.
+    pub fn accept_answer(self: &Rc<Link>, sdp: String) {
+        let applied = apply(self.connection.clone(), RtcSdpType::Answer, sdp);
+        self.spawn(applied, Link::add_early_candidates);
+    }
+
+    /// Adds remote candidates, or keeps them until the remote description is there.
+    pub fn add_candidates(self: &Rc<Link>, candidates: Vec<String>) {
+        if let Some(early) = self.early.borrow_mut().as_mut() {
+            early.extend(candidates);
+            return;
+        }
+        candidates::add(&self.connection, &candidates);
+    }
+
+    /// Sends one message.
+    pub fn send(&self, message: &Uint8Array) -> Result<(), String> {
+        match self.channel.borrow().as_ref() {
+            Some(channel) if channel.ready_state() == RtcDataChannelState::Open => {
+                channel.send_with_js_u8_array(message).map_err(|thrown| message_of(&thrown))
+            }
+            _ => Err("the data channel is not open".to_owned()),
+        }
+    }
+
+    /// Runs a step of the negotiation in the background, then the next; a failure ends the link. The step must not
+    /// keep the link alive: a link that is dropped closes at once.
+    fn spawn(
+        self: &Rc<Link>,
+        step: impl Future<Output = Result<(), JsValue>> + 'static,
+        next: impl FnOnce(&Rc<Link>) + 'static,
+    ) {
+        let me = Rc::downgrade(self);
+        let task = Task::spawn(async move {
+            let done = step.await;
+            with(&me, |link| match done {
+                Ok(()) => next(link),
+                Err(thrown) => link.down(LinkCloseCause::BadDescription(message_of(&thrown))),
+            });
+        });
+        self.tasks.borrow_mut().push(task);
+    }
+
+    fn add_early_candidates(self: &Rc<Link>) {
+        let early = self.early.borrow_mut().take();
+        candidates::add(&self.connection, &early.unwrap_or_default());
+    }
+
+    fn listen(self: &Rc<Link>, driver: &Driver) {
+        self.on(driver, &self.connection, "icecandidate", |link, event| {
+            let event: RtcPeerConnectionIceEvent = event.unchecked_into();
+            if let Some(candidate) = event.candidate() {
+                link.local.borrow_mut().push(&candidate);
+                link.candidate_found();
+            }
+        });
+        self.on(driver, &self.connection, "icegatheringstatechange", |link, _| link.gathering_changed());
+        self.on(driver, &self.connection, "connectionstatechange", |link, _| {
+            if link.connection.connection_state() == RtcPeerConnectionState::Failed {
+                link.down(LinkCloseCause::Failed("the connection failed".to_owned()));
+            }
+        });
+        self.on(driver, &self.connection, "datachannel", |link, event| {
+            let event: RtcDataChannelEvent = event.unchecked_into();
+            // One channel per link, from the offerer. A peer that opens more is ignored.
+            if let Some(driver) = link.driver.upgrade()
+                && !link.offerer
+                && link.channel.borrow().is_none()
+            {
+                link.adopt(&driver, event.channel());
+            }
+        });
+    }
+
+    fn adopt(self: &Rc<Link>, driver: &Driver, channel: RtcDataChannel) {
+        channel.set_binary_type(RtcDataChannelType::Arraybuffer);
+        channel.set_buffered_amount_low_threshold(LOW_WATER_BYTES);
+        self.on(driver, &channel, "open", |link, _| link.up());
+        self.on(driver, &channel, "message", |link, event| {
+            link.received(event.unchecked_into::<MessageEvent>().data());
+        });
+        self.on(driver, &channel, "bufferedamountlow", |link, _| {
+            link.input(Input::LinkWritable { link: link.id });
+        });
+        self.on(driver, &channel, "close", |link, _| link.down(LinkCloseCause::Remote));
+        let open = channel.ready_state() == RtcDataChannelState::Open;
+        *self.channel.borrow_mut() = Some(channel);
+        if open {
+            self.up();
+        }
+    }
+
+    fn on(
+        self: &Rc<Link>,
+        driver: &Driver,
+        target: &web_sys::EventTarget,
+        event: &'static str,
+        act: impl Fn(&Rc<Link>, JsValue) + 'static,
+    ) {
+        let me = Rc::downgrade(self);
+        let listener = Listener::new(target, event, &driver.host.signal(), move |happened| {
+            with(&me, |link| act(link, happened));
+        });
+        self.listeners.borrow_mut().push(listener);
+    }
+
+    fn input(&self, input: Input) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.input(input);
+        }
+    }
+
+    fn down(&self, cause: LinkCloseCause) {
+        if let Some(driver) = self.driver.upgrade() {
+            driver.link_down(self.id, cause);
+        }
+    }
+
+    fn up(&self) {
+        let largest = Reflect::get(&self.connection, &"sctp".into())
+            .and_then(|transport| Reflect::get(&transport, &"maxMessageSize".into()))
+            .ok()
+            .and_then(|size| size.as_f64())
+            .filter(|&size| size > 0.0)
+            .unwrap_or(DEFAULT_MESSAGE_BYTES);
+        self.input(Input::LinkUp { link: self.id, max_message_bytes: largest as u32 });
+    }
+
+    fn received(&self, message: JsValue) {
+        let Some(driver) = self.driver.upgrade() else { return };
+        let Ok(buffer) = message.dyn_into::<ArrayBuffer>() else {
+            // Text is nothing that a peer of ours sends: an empty frame is as wrong, and the engine deals with it.
+            return driver.input(Input::Control { link: self.id, frame: Vec::new() });
+        };
+        let length = buffer.byte_length();
+        let seen = Uint8Array::new_with_byte_offset_and_length(&buffer, 0, length.min(CONTROL_BYTES_SEEN));
+        if length > 0 && wire::is_data_frame(seen.get_index(0)) {
+            driver.push(Job::Frame(self.id, buffer));
+        } else {
+            driver.input(Input::Control { link: self.id, frame: seen.to_vec() });
+        }
+    }
+
+    /// Waits for candidates, not for long.
+    fn gather(self: &Rc<Link>) {
+        self.gather_limit.set(GATHER_MS);
+        self.gathering_changed();
+    }
+
+    fn candidate_found(&self) {
+        if self.described.get() {
+            self.local.borrow().flush_soon();
+        } else if self.gathered_enough.get() {
+            self.describe();
+        }
+    }
+
+    fn gathering_changed(&self) {
+        if self.connection.ice_gathering_state() == RtcIceGatheringState::Complete {
+            self.describe();
+        }
+    }
+
+    fn gather_limit_passed(self: &Rc<Link>) {
+        let first_time = !self.gathered_enough.replace(true);
+        if first_time && self.local.borrow().is_empty() {
+            self.gather_limit.set(GATHER_FIRST_MS - GATHER_MS);
+        } else {
+            self.describe();
+        }
+    }
+
+    /// Hands our description over, once, with the candidates found so far.
+    fn describe(&self) {
+        let Some(description) = self.connection.local_description() else { return };
+        if self.described.replace(true) {
+            return;
+        }
+        self.gather_limit.clear();
+        self.local.borrow_mut().clear();
+        let (link, sdp) = (self.id, description.sdp());
+        self.input(if self.offerer {
+            Input::OfferReady { link, sdp }
+        } else {
+            Input::AnswerReady { link, sdp }
+        });
+    }
+
+    fn send_candidates(self: &Rc<Link>) {
+        let candidates = self.local.borrow_mut().take();
+        if !candidates.is_empty() {
+            self.input(Input::LocalCandidates { link: self.id, candidates });
+        }
+    }
+}
+
+async fn describe_offer(connection: RtcPeerConnection) -> Result<(), JsValue> {
+    let offer = JsFuture::from(connection.create_offer()).await?;
+    JsFuture::from(connection.set_local_description(offer.unchecked_ref())).await.map(drop)
+}
+
+async fn describe_answer(connection: RtcPeerConnection) -> Result<(), JsValue> {
+    let answer = JsFuture::from(connection.create_answer()).await?;
+    JsFuture::from(connection.set_local_description(answer.unchecked_ref())).await.map(drop)
+}
+
+async fn apply(connection: RtcPeerConnection, kind: RtcSdpType, sdp: String) -> Result<(), JsValue> {
+    let description = RtcSessionDescriptionInit::new(kind);
+    description.set_sdp(&sdp);
+    JsFuture::from(connection.set_remote_description(&description)).await.map(drop)
+}
+
+fn with(link: &Weak<Link>, act: impl FnOnce(&Rc<Link>)) {
+    if let Some(link) = link.upgrade() {
+        act(&link);
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        // Listeners first: closing must not look like news.
+        self.listeners.take();
+        self.tasks.take();
+        if let Some(driver) = self.driver.upgrade() {
+            driver.host.release(&self.connection);
+            let channel = self.channel.take().map_or(JsValue::UNDEFINED, JsValue::from);
+            driver.host.retire(&self.connection, &channel);
+        } else {
+            self.connection.close();
+        }
+    }
+}
