@@ -77,6 +77,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         print(&format!("listening on {place}\n"));
         tracing::info!(place, "listening");
     }
+    tracing::info!("serving");
     let mut draining = false;
     for signal in signals.forever() {
         match signal {

@@ -433,8 +433,8 @@ fn announces_are_bounded_per_address_and_per_address_and_swarm() {
     let mut tracker = Tracker::with(limits);
     let ip: IpAddr = "192.0.2.1".parse().unwrap();
     let all: Vec<_> = (0..8).map(|_| tracker.connect_from(ip)).collect();
-    for n in 0..4 {
-        assert!(tracker.send(all[n], &announce(&format!("p{n}"), 0)).only(all[n])["interval"].is_u64());
+    for (n, conn) in all[..4].iter().enumerate() {
+        assert!(tracker.send(*conn, &announce(&format!("p{n}"), 0)).only(*conn)["interval"].is_u64());
     }
     let reason = tracker.send(all[4], &announce("p4", 0)).failure(all[4]);
     assert_eq!(reason, "too many messages from this address and swarm, try again in 1 s");
