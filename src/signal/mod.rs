@@ -1,8 +1,8 @@
 //! Tracker sessions and link negotiation.
 //!
 //! [`Signal`] finds other viewers of the swarm and makes links to them. It keeps a session with every configured
-//! tracker at once ([`session`]), a pool of offers that all of them draw on ([`offers`]), and one negotiation per link
-//! ([`negotiation`]). Session descriptions are opaque. What it says and when is in `docs/signalling.md`.
+//! tracker at once (`session.rs`), a pool of offers that all of them draw on (`offers.rs`), and one negotiation per link
+//! (`negotiation.rs`). Session descriptions are opaque. What it says and when is in `docs/signalling.md`.
 //!
 //! It is sans-IO like everything here: each call is told `now` and pushes what the shell must do to `out`.
 //!

@@ -102,6 +102,22 @@ fn slow_offers_do_not_delay_the_first_announce_and_follow_it() {
 }
 
 #[test]
+fn offers_that_are_ready_do_not_wait_for_those_that_hang() {
+    let mut rig = Rig::new(vec![Tracker::of_size(20)]);
+    rig.offer_ms = None;
+    rig.start();
+    rig.run(35);
+    for link in 0..4 {
+        rig.call(|s, now, rng, out| s.offer_ready(now, rng, LinkId(link), format!("v=0 offer {link}"), out));
+        rig.run(5);
+    }
+    assert_eq!(rig.offer_ids(0).len(), 1, "the first at once");
+    rig.run(400);
+    assert_eq!(rig.offer_ids(0).len(), 4, "the others after waiting a little for the fifth");
+    assert_eq!(rig.announces(0).len(), 2);
+}
+
+#[test]
 fn a_browser_without_webrtc_is_not_asked_again_and_again() {
     let mut rig = Rig::new(vec![Tracker::of_size(20)]);
     rig.offer_ms = None;

@@ -229,6 +229,10 @@ fn a_peer_to_which_no_link_can_be_made_is_left_alone_for_longer_each_time() {
     rig.call(|s, now, _, _| s.link_closed(now, link));
     rig.offer_from(0, "aaa", "w");
     assert_eq!(rig.accepted().len(), 3);
+    rig.fail(rig.accepted()[2]);
+    rig.run(15_100);
+    rig.offer_from(0, "aaa", "v");
+    assert_eq!(rig.accepted().len(), 4, "15 s again");
 }
 
 #[test]
@@ -262,6 +266,25 @@ fn where_ice_is_impossible_there_is_no_retry_loop() {
 }
 
 #[test]
+fn one_success_shows_that_links_can_be_made() {
+    let (mut rig, _) = announced("mmm", 50);
+    for round in 0..3 {
+        for number in 0..5 {
+            rig.offer_from(0, &format!("{round}a{number}"), "x");
+            rig.run(300);
+            rig.fail(*rig.accepted().last().unwrap());
+        }
+        rig.offer_from(0, &format!("{round}b"), "x");
+        rig.run(300);
+        rig.up(*rig.accepted().last().unwrap());
+    }
+    for number in 0..3 {
+        rig.offer_from(0, &format!("c{number}"), "x");
+    }
+    assert_eq!(rig.accepted().len(), 21, "several at a time, as ever");
+}
+
+#[test]
 fn a_description_that_the_browser_refuses_fails_at_once() {
     let (mut rig, _) = announced("mmm", 20);
     rig.offer_from(0, "aaa", "x");
@@ -279,6 +302,10 @@ fn banned_peers_and_ourselves_get_no_link() {
     rig.answer_from(0, "aaa", &offers[0].0);
     rig.call(|s, now, rng, out| s.ban(now, rng, peer("aaa"), out));
     assert!(rig.closed().contains(&offers[0].1), "a link being made is closed");
+    rig.answer_from(0, "ccc", &offers[1].0);
+    rig.up(offers[1].1);
+    rig.call(|s, now, rng, out| s.ban(now, rng, peer("ccc"), out));
+    assert!(!rig.closed().contains(&offers[1].1), "an open one is the swarm's");
     rig.run(3_600_000);
     rig.offer_from(0, "aaa", "x");
     rig.offer_from(0, "mmm", "x");

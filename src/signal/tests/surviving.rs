@@ -321,3 +321,37 @@ fn after_sleep_a_dead_socket_is_noticed_within_seconds() {
     rig.run(7_500);
     assert!(rig.opens(0)[0].since(woke).as_millis() <= 7_000);
 }
+
+#[test]
+fn waits_start_over_after_sleep_and_after_a_healthy_session() {
+    let mut rig = Rig::new(vec![Tracker::Dead]);
+    rig.start();
+    rig.run(600_000);
+    rig.clear();
+    rig.sleep(1_800_000);
+    rig.run(20_000);
+    assert!(rig.opens(0).len() >= 4, "{} attempts in the first 20 s", rig.opens(0).len());
+
+    let mut rig = Rig::new(vec![Tracker::of_size(4)]);
+    rig.start();
+    for _ in 0..8 {
+        rig.run(60_000);
+        rig.clear();
+        let down = rig.now;
+        rig.down(0);
+        rig.run(5000);
+        assert!(rig.opens(0)[0].since(down).as_millis() <= 1500);
+    }
+}
+
+#[test]
+fn the_first_announce_of_a_new_session_has_offers() {
+    let mut rig = Rig::new(vec![Tracker::of_size(4)]);
+    rig.start();
+    rig.run(60_000);
+    rig.clear();
+    rig.down(0);
+    rig.run(3000);
+    assert_eq!(rig.announces(0)[0].1["event"], "started");
+    assert_ne!(rig.announces(0)[0].1["offers"], json!([]));
+}
