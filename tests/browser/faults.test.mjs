@@ -53,6 +53,23 @@ test("the tracker is killed and started again", async () => {
   }
 });
 
+test("an origin that breaks off in the middle of segments spoils nothing, here or at the peer", async () => {
+  const url = await world.vod("ts");
+  const path = new URL(".", url).pathname;
+  const segment = (at) => at.startsWith(path) && at.endsWith(".ts");
+  const clear = world.origin.setFault(segment, { resetAfterBytes: 40_000, times: 3 });
+  try {
+    const a = await world.play("a", url, everything);
+    await a.until("holds it all", holdsAll);
+    const b = await world.play("b", url, { hlsConfig: shortBuffer });
+    await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 100_000);
+    for (const viewer of [a, b]) await viewer.until("plays on", ({ position }) => position > 8);
+    await world.verify([a, b], { errors: [/^hls\.js: fragLoadError/] });
+  } finally {
+    clear();
+  }
+});
+
 test("without the engine's file, the player plays over HTTP", async () => {
   const restore = world.pages.intercept(/\.wasm$/, (_, response) => response.writeHead(404).end());
   try {

@@ -53,6 +53,20 @@ test("three viewers of a live stream share it", async () => {
   await world.verify(viewers);
 });
 
+test("viewers that join at the same moment find each other, with one link for each pair", async () => {
+  const url = await world.vod("ts");
+  const viewers = await Promise.all(["a", "b", "c", "d"].map((name) => world.open(name)));
+  const options = { mode: "hlswarm", manifestUrl: url, trackers: [world.tracker.url] };
+  await Promise.all(viewers.map((viewer) => viewer.start(options)));
+  for (const viewer of viewers) {
+    await viewer.until("has the three others as peers", ({ peers }) => peers === 3);
+    await viewer.until("plays on", ({ position }) => position > 8);
+  }
+  const reports = await world.verify(viewers);
+  for (const { stats } of reports) assert.equal(new Set(stats.peerList.map(({ peer }) => peer)).size, 3);
+  assert.ok(reports.reduce((sum, { p2pBytes }) => sum + p2pBytes, 0) > 600_000);
+});
+
 test("a seek is served by a peer, forwards and backwards", async () => {
   const url = await world.vod("ts");
   const a = await world.play("a", url, { hlsConfig: { maxBufferLength: 120 } });

@@ -3,7 +3,8 @@
 // The loader's prototype is patched in place, so that the loader class keeps its identity for whoever compares it.
 
 const patched = new WeakSet();
-const seen = new WeakSet();
+/** On callbacks that record already; it survives a copy with `{ ...callbacks }`, as loaders within loaders make. */
+const recorded = Symbol("recorded");
 
 /** Starts recording into `records` what the loader class `Loader` delivers. */
 export function recordBuffers(Loader, records) {
@@ -12,10 +13,11 @@ export function recordBuffers(Loader, records) {
   const load = Loader.prototype.load;
   Loader.prototype.load = function (context, config, callbacks) {
     // Not a segment, or a loader within a loader that is being recorded already.
-    if (!context.frag || seen.has(callbacks)) return load.call(this, context, config, callbacks);
+    if (!context.frag || callbacks[recorded]) return load.call(this, context, config, callbacks);
     const askedAt = performance.now();
     const recording = {
       ...callbacks,
+      [recorded]: true,
       onSuccess(response, stats, answered, details) {
         if (response.data instanceof ArrayBuffer) {
           records.push(describe(context, response.data, stats, askedAt));
@@ -23,7 +25,6 @@ export function recordBuffers(Loader, records) {
         callbacks.onSuccess(response, stats, answered, details);
       },
     };
-    seen.add(recording);
     return load.call(this, context, config, recording);
   };
 }

@@ -1,0 +1,136 @@
+// npm run bench:throughput -- [--rounds N]
+//
+// How fast one page gets 1 MB segments from another: through hlswarm, against a bare data channel between the same two
+// pages. The pages take turns, so that what else the machine does hits both alike.
+import { mkdir, writeFile } from "node:fs/promises";
+import path from "node:path";
+import { parseArgs } from "node:util";
+import { launchChromium } from "../tests/browser/harness/chromium.mjs";
+import { startPages } from "../tests/browser/harness/pages.mjs";
+import { root } from "../tests/browser/harness/paths.mjs";
+import { startTracker } from "../tests/browser/harness/tracker.mjs";
+import { makeHls } from "../tests/support/media.mjs";
+import { startOrigin } from "../tests/support/origin.mjs";
+import { bareThroughput } from "./bare-channel.mjs";
+import { percentile } from "./report.mjs";
+
+const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
+const rounds = Number(options.rounds);
+if (!Number.isInteger(rounds) || rounds < 1)
+  throw new Error(`--rounds: "${options.rounds}" is not a whole number from 1`);
+
+const segmentCount = 40;
+const concurrent = 3;
+const p2pOptions = {
+  loader: { cachedSegmentsCount: 100, simultaneousP2PDownloads: concurrent, httpDownloadProbability: 0 },
+};
+
+/** Loads segments as hls.js would, and returns bits per second and what came from the peer. */
+async function loadThroughHlswarm({ from, concurrent }) {
+  const { hls, p2p } = window.viewer.state;
+  const fragments = hls.levels[0].details.fragments.slice(from);
+  const before = p2p.stats();
+  const load = (frag) =>
+    new Promise((resolve, reject) => {
+      const loader = new hls.config.fLoader(hls.config);
+      const context = {
+        frag,
+        part: null,
+        type: "fragment",
+        url: frag.url,
+        responseType: "arraybuffer",
+        headers: {},
+      };
+      const loadPolicy = {
+        maxTimeToFirstByteMs: 60_000,
+        maxLoadTimeMs: 60_000,
+        timeoutRetry: null,
+        errorRetry: null,
+      };
+      const config = { loadPolicy, timeout: 60_000, maxRetry: 0, retryDelay: 0, maxRetryDelay: 0 };
+      loader.load({ ...context, rangeStart: 0, rangeEnd: 0 }, config, {
+        onSuccess: ({ data }) => resolve(data.byteLength),
+        onError: (error) => reject(new Error(`segment ${frag.sn}: ${error.code} ${error.text}`)),
+        onTimeout: () => reject(new Error(`segment ${frag.sn}: timeout`)),
+        onAbort: () => reject(new Error(`segment ${frag.sn}: aborted`)),
+      });
+    });
+  const startedAt = performance.now();
+  let next = 0;
+  let bytes = 0;
+  const worker = async () => {
+    while (next < fragments.length) bytes += await load(fragments[next++]);
+  };
+  await Promise.all(Array.from({ length: concurrent }, worker));
+  const ms = performance.now() - startedAt;
+  const after = p2p.stats();
+  const p2pBytes = after.p2pBytes - before.p2pBytes;
+  return {
+    bitsPerSecond: (bytes * 8000) / ms,
+    bytes,
+    p2pBytes,
+    httpBytes: after.httpBytes - before.httpBytes,
+  };
+}
+
+const media = await makeHls({
+  segments: segmentCount,
+  segmentSeconds: 4,
+  renditions: [{ height: 180, kbps: 1850 }],
+});
+const origin = await startOrigin({ dir: path.join(root, ".cache/media") });
+const pages = await startPages();
+const tracker = await startTracker();
+const browser = await launchChromium();
+
+async function open(manifestUrl, hlsConfig) {
+  const context = await browser.newContext();
+  const page = await context.newPage();
+  await page.goto(`${pages.url}/page/viewer.html`);
+  await page.waitForFunction(() => window.viewer);
+  await page.evaluate((given) => window.viewer.start(given), {
+    mode: "hlswarm",
+    manifestUrl,
+    trackers: [tracker.url],
+    hlsConfig,
+    p2pOptions,
+  });
+  return { context, page };
+}
+
+const results = [];
+try {
+  const url = `${origin.url}/${path.basename(media.dir)}/${media.master}`;
+  const whole = { maxBufferLength: 600, maxMaxBufferLength: 600, maxBufferSize: 1e9 };
+  const a = await open(url, whole);
+  const holdsAll = (count) => window.viewer.status().cached >= count;
+  await a.page.waitForFunction(holdsAll, media.tracks[0].segments.length, { timeout: 120_000 });
+  await a.page.evaluate(() => window.viewer.video.pause());
+  for (let round = 0; round < rounds; round++) {
+    const b = await open(url, { maxBufferLength: 1, maxMaxBufferLength: 1 });
+    await b.page.waitForFunction(() => window.viewer.status().peers === 1 && window.viewer.status().started);
+    await b.page.evaluate(() => window.viewer.video.pause());
+    const bare = await bareThroughput(a.page, b.page, 30e6);
+    const ours = await b.page.evaluate(loadThroughHlswarm, { from: 5, concurrent });
+    results.push({
+      bareBps: bare,
+      hlswarmBps: ours.bitsPerSecond,
+      p2pShare: ours.p2pBytes / ours.bytes,
+      ...ours,
+    });
+    await b.context.close();
+    const { bareBps, hlswarmBps, p2pShare } = results.at(-1);
+    console.log(
+      `round ${round + 1}: bare ${(bareBps / 1e6).toFixed(0)} Mbit/s, hlswarm ${(hlswarmBps / 1e6).toFixed(0)} Mbit/s ` +
+        `(${((hlswarmBps / bareBps) * 100).toFixed(0)} %), ${(p2pShare * 100).toFixed(0)} % of the bytes from the peer`,
+    );
+  }
+  const ratios = results.map(({ bareBps, hlswarmBps }) => hlswarmBps / bareBps);
+  console.log(`median ${(percentile(ratios, 0.5) * 100).toFixed(0)} % of the bare channel, ${rounds} rounds`);
+} finally {
+  await browser.close();
+  await Promise.all([pages.close(), tracker.close(), origin.close()]);
+  const file = path.join(root, "bench/results", "throughput.json");
+  await mkdir(path.dirname(file), { recursive: true });
+  await writeFile(file, JSON.stringify({ date: new Date().toISOString(), results }, null, 1));
+}
