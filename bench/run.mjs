@@ -1,5 +1,7 @@
 // npm run bench -- [--scenario NAME[,NAME]] [--runs N] [--modes http,p2pml,hlswarm] [--out FILE]
+//                  [--latency-ms N] [--origin-mbps N] [--verbose]
 //
+// The origin is on the same machine and as fast as it can, unless it is told to be slower.
 // Plays the same stream from the same origin in the same browser: over HTTP alone, with p2p-media-loader 2.3.1 and
 // with hlswarm, one after the other, and prints what each cost the origin and the viewer.
 import { existsSync } from "node:fs";
@@ -23,6 +25,8 @@ const { values: options } = parseArgs({
     runs: { type: "string", default: "1" },
     modes: { type: "string", default: "http,p2pml,hlswarm" },
     out: { type: "string" },
+    "latency-ms": { type: "string", default: "0" },
+    "origin-mbps": { type: "string", default: "Infinity" },
     verbose: { type: "boolean", default: false },
   },
 });
@@ -35,6 +39,12 @@ for (const name of names) {
 const runs = Number(options.runs);
 if (!Number.isInteger(runs) || runs < 1)
   throw new Error(`--runs: "${options.runs}" is not a whole number from 1`);
+const number = (name) => {
+  const value = Number(options[name]);
+  if (!(value >= 0)) throw new Error(`--${name}: "${options[name]}" is not a number from 0`);
+  return value;
+};
+const shape = { latencyMs: number("latency-ms"), bytesPerSecond: number("origin-mbps") * 125_000 };
 const modes = options.modes.split(",");
 const known = ["http", "p2pml", "hlswarm"];
 for (const mode of modes)
@@ -45,7 +55,7 @@ if (modes.includes("hlswarm") && !existsSync(path.join(root, "dist/hls.js"))) {
   throw new Error("hlswarm is not built: run `npm run build`, or compare without it: --modes http,p2pml");
 }
 
-const origin = await startOrigin({ dir: path.join(root, ".cache/media") });
+const origin = await startOrigin({ dir: path.join(root, ".cache/media"), ...shape });
 const pages = await startPages();
 const browser = await launchChromium();
 const results = [];

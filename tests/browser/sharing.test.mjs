@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { startTestWorld } from "./harness/setup.mjs";
+import { until } from "./harness/world.mjs";
 
 let world;
 before(async () => {
@@ -105,4 +106,42 @@ test("hlswarm joins a player that is running, and leaves it", async () => {
   }));
   assert.deepEqual(left, { timers: [], sockets: 0 });
   await world.verify([a, b]);
+});
+
+test("two players on one page are two viewers and do not disturb each other", async () => {
+  const [first, second] = [await world.vod("ts"), await world.vod("fmp4")];
+  for (const [name, url] of [
+    ["a", first],
+    ["b", second],
+  ]) {
+    const viewer = await world.play(name, url);
+    await viewer.until("holds the beginning", ({ cached }) => cached >= 5);
+  }
+  const both = await world.play("both", first);
+  await both.eval(
+    ({ url, tracker }) => {
+      const { Hls, attachP2P } = window.viewer.state;
+      const media = document.body.appendChild(document.createElement("video"));
+      media.muted = true;
+      const hls = new Hls();
+      window.other = { media, hls, p2p: attachP2P(hls, { loader: { trackerAnnounce: [tracker] } }) };
+      hls.loadSource(url);
+      hls.attachMedia(media);
+      media.play();
+    },
+    { url: second, tracker: world.tracker.url },
+  );
+  await both.until("gets segments from a", ({ p2pBytes }) => p2pBytes > 150_000);
+  const other = () =>
+    both.eval(() => {
+      const { media, p2p } = window.other;
+      const { p2pBytes, peers } = p2p.stats();
+      return { p2pBytes, peers, position: media.currentTime };
+    });
+  await until("the other player gets segments from b", async () => (await other()).p2pBytes > 150_000);
+  await both.eval(() => window.viewer.state.p2p.destroy());
+  const { position } = await other();
+  await until("the other player plays on", async () => (await other()).position > position + 4);
+  assert.equal((await other()).peers, 1);
+  await world.verify([both]);
 });

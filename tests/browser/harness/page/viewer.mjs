@@ -62,6 +62,7 @@ const eventNames = [
   "segmentFailed",
   "fallback",
   "segmentEvicted",
+  "bypassed",
   "peerConnected",
   "peerClosed",
   "uploaded",
