@@ -36,6 +36,9 @@ pub struct TimelineChange {
     pub removed: Vec<SegmentKey>,
     /// Segments that are new.
     pub added: Vec<SegmentKey>,
+    /// Segments whose key now means other bytes, because their byte range changed: what is kept of them is void. They
+    /// are in both lists above. A reset voids the whole track and does not list them.
+    pub replaced: Vec<SegmentKey>,
     /// The track began anew: whatever is known or kept of its former segments is void.
     pub reset: bool,
     /// The track was live and has ended.

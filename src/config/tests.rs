@@ -161,6 +161,20 @@ fn explicit_keys_win_over_the_preset() {
 }
 
 #[test]
+fn every_choice_can_be_made() {
+    for doc in option_docs().iter().filter(|doc| doc.unit == "choice") {
+        for name in doc.allowed.split(" or ") {
+            let value: Value = serde_json::from_str(name).unwrap();
+            let written = serde_json::to_value(parse(object(doc.section, doc.key, value.clone()))).unwrap();
+            assert_eq!(
+                written.pointer(&format!("/{}/{}", doc.section, doc.key).replace("//", "/")),
+                Some(&value)
+            );
+        }
+    }
+}
+
+#[test]
 fn the_other_name_of_http_download_ranges_works() {
     assert!(parse(json!({ "loader": { "httpUseRanges": true } })).loader.http_download_ranges);
     assert_eq!(

@@ -49,8 +49,8 @@ impl Engine {
         if change.reset {
             self.forget_track(track);
         }
-        // A key in both lists means other bytes now. One that only slid out of the window is still good to share.
-        for key in change.removed.iter().filter(|key| change.added.contains(key)) {
+        // A segment that only slid out of the window is still good to share.
+        for key in &change.replaced {
             self.abandon(*key);
             self.forget_cached(*key);
         }

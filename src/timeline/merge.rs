@@ -149,6 +149,9 @@ fn refresh(known: &mut Segment, new: SegmentInfo, change: &mut TimelineChange) {
     if (known.key, known.byte_range) != before {
         change.removed.push(before.0);
         change.added.push(known.key);
+        if known.key == before.0 {
+            change.replaced.push(known.key);
+        }
     }
 }
 

@@ -184,6 +184,7 @@ fn another_byte_range_or_discontinuity_is_another_segment() {
     let change = timeline.update(other);
     assert_eq!(change.removed, keys(3..5));
     assert_eq!(change.added, [key(3), SegmentKey { discontinuity: 1, ..key(4) }]);
+    assert_eq!(change.replaced, [key(3)], "a new key needs no warning");
     assert!(timeline.segment(key(4)).is_none());
 }
 
@@ -333,6 +334,11 @@ proptest! {
             let given = update.segments.len();
             let change = timeline.update(update);
             usable.truncate(given - change.refused);
+            for key in &change.replaced {
+                prop_assert!(change.removed.contains(key) && change.added.contains(key) && !change.reset);
+            }
+            let both = change.removed.iter().filter(|key| change.added.contains(key)).count();
+            prop_assert!(change.reset || both == change.replaced.len());
             for gone in &change.removed {
                 prop_assert!(model.remove(gone), "{gone} was not known");
             }
