@@ -13,7 +13,13 @@ const types = {
   ".mp4": "video/mp4",
   ".aac": "audio/aac",
   ".vtt": "text/vtt",
-  ".key": "application/octet-stream",
+  ".html": "text/html; charset=utf-8",
+  ".css": "text/css; charset=utf-8",
+  ".js": "text/javascript; charset=utf-8",
+  ".mjs": "text/javascript; charset=utf-8",
+  ".json": "application/json",
+  ".svg": "image/svg+xml",
+  ".wasm": "application/wasm",
 };
 
 const corsHeaders = {
@@ -57,8 +63,7 @@ export async function startOrigin({
         return find(pathname.slice(prefix.length));
       }
     }
-    const file = path.resolve(folder, `.${path.posix.normalize(pathname)}`);
-    return file.startsWith(folder + path.sep) ? { file } : undefined;
+    return fileIn(folder, pathname.slice(1));
   }
 
   async function open(pathname) {
@@ -268,6 +273,12 @@ export async function startOrigin({
       return new Promise((done) => server.close(done));
     },
   };
+}
+
+/** What stands at a relative path in a folder, never above it. */
+export function fileIn(folder, rest) {
+  const file = path.resolve(folder, rest);
+  return file.startsWith(folder + path.sep) ? { file } : undefined;
 }
 
 /** Undefined without a usable range, null for one beyond the file, else `[from, to)`. Several ranges: none. */
