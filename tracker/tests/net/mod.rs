@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName};
@@ -131,10 +131,12 @@ pub fn http(mut tcp: TcpStream, request: &str) -> String {
 }
 
 pub fn eventually(mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    const STEP: Duration = Duration::from_millis(20);
+    let mut waited = Duration::ZERO;
     while !done() {
-        assert!(Instant::now() < deadline, "it does not happen");
-        std::thread::sleep(Duration::from_millis(20));
+        assert!(waited < PATIENCE, "it does not happen");
+        std::thread::sleep(STEP);
+        waited += STEP;
     }
 }
 
