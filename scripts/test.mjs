@@ -86,7 +86,7 @@ const stages = {
     needs: ["rust", "npm"],
     counts: true,
     prepare: buildTracker,
-    steps: () => [nodeTests(testFiles("tracker"))],
+    steps: () => [nodeTests(testFiles("tests/tracker"))],
   },
   browser: {
     what: "real browsers",

@@ -34,9 +34,10 @@ function freePort() {
 /**
  * Starts the tracker.
  *
+ * @param args more of its command line
  * @returns `{ url, httpUrl, log(), kill(), restart(), close() }`; `kill` is as a crash: no goodbye to anybody
  */
-export async function startTracker() {
+export async function startTracker({ args = [] } = {}) {
   const port = await freePort();
   const httpUrl = `http://127.0.0.1:${port}`;
   let child;
@@ -44,7 +45,9 @@ export async function startTracker() {
   let output = "";
 
   async function start() {
-    const mine = spawn(binary(), ["--listen", `127.0.0.1:${port}`], { stdio: ["ignore", "pipe", "pipe"] });
+    const mine = spawn(binary(), ["--listen", `127.0.0.1:${port}`, ...args], {
+      stdio: ["ignore", "pipe", "pipe"],
+    });
     child = mine;
     const keep = (text) => {
       output = (output + text).slice(-20_000);
