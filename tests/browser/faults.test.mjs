@@ -120,6 +120,7 @@ test("the engine traps, and the player plays on over HTTP", async () => {
   await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 100_000);
   const { position, buffers } = await b.status();
   await b.eval(() => (window.watch.trap = true));
+  await until("the engine trapped", () => b.eval(() => window.watch.trapped > 0));
   await b.until("closed its connections", ({ connections }) => connections === 0);
   await b.until("plays on", (now) => now.position > position + 8 && now.buffers > buffers);
   const [, report] = await world.verify([a, b]);
@@ -143,8 +144,8 @@ test("hostile peers are closed and disturb nobody", { timeout: 180_000 }, async 
   const hostile = await world.open("hostile", { prepare: null });
   const results = await hostile.eval(
     async (given) => {
-      const { attack, names } = await import("/page/hostile.mjs");
-      return Promise.all(names.map((name) => attack(name, given)));
+      const { attackAll } = await import("/page/hostile.mjs");
+      return attackAll(given);
     },
     { tracker: world.tracker.url, infoHash, patienceMs: 40_000 },
   );

@@ -175,7 +175,8 @@ export async function startOrigin({
   const server = http.createServer((request, response) => {
     answer(request, response).catch((error) => {
       // A viewer that goes away mid-answer is everyday life; anything else is a fault of this server.
-      if (!response.destroyed) console.error(`origin: ${request.url}: ${error.stack ?? error}`);
+      const gone = response.destroyed || ["EPIPE", "ECONNRESET"].includes(error.code);
+      if (!gone) console.error(`origin: ${request.url}: ${error.stack ?? error}`);
       response.destroy();
     });
   });

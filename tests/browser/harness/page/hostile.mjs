@@ -38,8 +38,19 @@ const attacks = {
   silence: () => {},
 };
 
-/** The names of all attacks. */
-export const names = Object.keys(attacks);
+/** Runs all attacks, one after the other; only the silent peer waits beside them. */
+export async function attackAll(given) {
+  let silent;
+  const silentIsThere = new Promise((resolve) => {
+    silent = attack("silence", { ...given, joined: resolve });
+  });
+  await Promise.race([silentIsThere, silent]);
+  const results = [];
+  for (const name of Object.keys(attacks)) {
+    results.push(await (name === "silence" ? silent : attack(name, given)));
+  }
+  return results;
+}
 
 /**
  * Joins the swarm and attacks the first peer that answers.
@@ -47,7 +58,7 @@ export const names = Object.keys(attacks);
  * @returns `{ opened, closed }`: whether a channel came about, and how many milliseconds after the attack the victim
  *   closed it (`undefined` if it did not in time)
  */
-export async function attack(name, { tracker, infoHash, patienceMs }) {
+async function attack(name, { tracker, infoHash, patienceMs, joined }) {
   const peerId = `-HS0100-${[...crypto.getRandomValues(new Uint8Array(12))].map((value) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[value % 26]).join("")}`;
   const connection = new RTCPeerConnection({ iceServers: [] });
   const channel = connection.createDataChannel("hostile", { ordered: true });
@@ -70,28 +81,26 @@ export async function attack(name, { tracker, infoHash, patienceMs }) {
   };
   const opened = new Promise((resolve) => (channel.onopen = () => resolve(true)));
   const closed = new Promise((resolve) => (channel.onclose = () => resolve(performance.now())));
-  // The tracker forwards the offer to one peer; one that is full or gone does not answer, so ask again.
-  const announce = () => {
-    const offers = [{ offer, offer_id: peerId.slice(-12).padEnd(20, "x") }];
-    socket.send(
-      JSON.stringify({
-        action: "announce",
-        event: "started",
-        info_hash: infoHash,
-        peer_id: peerId,
-        numwant: 1,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        offers,
-      }),
-    );
-  };
-  announce();
+  socket.send(
+    JSON.stringify({
+      action: "announce",
+      event: "started",
+      info_hash: infoHash,
+      peer_id: peerId,
+      numwant: 1,
+      uploaded: 0,
+      downloaded: 0,
+      left: 1,
+      offers: [{ offer, offer_id: peerId }],
+    }),
+  );
   const late = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
   const result = { name, opened: false, closedAfterMs: undefined };
   if (await Promise.race([opened, late(patienceMs)])) {
     result.opened = true;
+    // Nobody else is to be given to this one.
+    socket.close();
+    joined?.();
     const startedAt = performance.now();
     const send = (data) => channel.readyState === "open" && channel.send(data);
     attacks[name]({ channel, send, swarm: infoHash, peerId });

@@ -121,7 +121,9 @@
     };
   }
 
-  // A trap surfaces as a WebAssembly.RuntimeError thrown from whichever export was called.
+  // A trap surfaces as a WebAssembly.RuntimeError thrown from the export that was called. The engine runs in a callback
+  // of its own below whatever the page called, which is where it would trap.
+  let depth = 0;
   const breakable = (result) => {
     const instance = result.instance ?? result;
     const exports = {};
@@ -130,11 +132,16 @@
         typeof value !== "function"
           ? value
           : (...args) => {
-              if (watch.trap) {
+              if (watch.trap && depth > 0 && name.includes("invoke")) {
                 watch.trapped++;
                 throw new WebAssembly.RuntimeError("unreachable");
               }
-              return value(...args);
+              depth++;
+              try {
+                return value(...args);
+              } finally {
+                depth--;
+              }
             };
     }
     const broken = { exports };
