@@ -233,6 +233,9 @@ mod tests {
         let second = links.insert(Time::ZERO, Stage::Up { peer });
         links.remove(first);
         assert_eq!(links.of_peer(peer).map(|(id, _)| id), Some(second));
+        let third = links.insert(Time::ZERO, Stage::Up { peer });
+        links.remove(third);
+        assert_eq!(links.of_peer(peer).map(|(id, _)| id), Some(second));
         links.remove(second);
         assert!(links.of_peer(peer).is_none());
     }
