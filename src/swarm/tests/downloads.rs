@@ -1,14 +1,10 @@
-use super::harness::{Node, Sent, delta, id, key};
+use super::harness::{Node, Sent, accept, delta, id, key};
 use crate::config::Config;
 use crate::id::{LinkId, TransferId};
 use crate::swarm::{DataArrival, SwarmNotice};
 use crate::wire::{Frame, HaveState, RefuseReason};
 
 const LINK: LinkId = LinkId(1);
-
-fn accept(transfer: TransferId, total_bytes: u32) -> Frame {
-    Frame::Accept { transfer, total_bytes }
-}
 
 #[test]
 fn a_segment_is_asked_for_accepted_and_arrives() {

@@ -294,3 +294,7 @@ pub(super) fn delta(entries: &[(u64, HaveState)]) -> Frame {
     let entries = entries.iter().map(|&(sequence, state)| HaveEntry { key: key(sequence), state }).collect();
     Frame::HaveDelta { entries }
 }
+
+pub(super) fn accept(transfer: TransferId, total_bytes: u32) -> Frame {
+    Frame::Accept { transfer, total_bytes }
+}

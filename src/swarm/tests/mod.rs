@@ -2,8 +2,10 @@
 
 mod announce;
 mod downloads;
+mod floods;
 mod handshake;
 mod harness;
 mod limits;
 mod property;
+mod room;
 mod uploads;

@@ -1,12 +1,8 @@
-use super::harness::{Node, Sent, hello, id, key, refuse, request};
+use super::harness::{Node, Sent, accept, hello, id, key, refuse, request};
 use crate::config::Config;
 use crate::engine::Event;
 use crate::id::{LinkId, TransferId};
 use crate::wire::{DataHead, Frame, HaveState, RefuseReason};
-
-fn accept(transfer: u32, total_bytes: u32) -> Frame {
-    Frame::Accept { transfer: TransferId(transfer), total_bytes }
-}
 
 /// What was sent on link 1 since the last look: payload bytes, the last ping, and the other frames.
 fn take_sent(node: &mut Node) -> (u64, Option<u32>, Vec<Frame>) {
@@ -35,7 +31,7 @@ fn a_segment_is_accepted_and_sent_in_order() {
     node.say(1, &request(77, key(4)));
     let sent = node.sent_on(1);
     let transfer = TransferId(77);
-    assert_eq!(sent[0], Sent::Control(accept(77, 100_000)));
+    assert_eq!(sent[0], Sent::Control(accept(TransferId(77), 100_000)));
     let mut next = 0;
     for message in &sent[1..] {
         let Sent::Data { head, len, .. } = message else { panic!("{message:?}") };
@@ -64,7 +60,7 @@ fn a_part_is_sent_as_asked_and_cut_at_the_end() {
     node.say(1, &part(2, 900, 500));
     assert_eq!(node.data_on(1), [(TransferId(2), 100)].into());
     node.say(1, &part(3, 1000, 0));
-    assert_eq!(node.frames_on(1), [accept(3, 1000)]);
+    assert_eq!(node.frames_on(1), [accept(TransferId(3), 1000)]);
     node.say(1, &part(4, 1001, 0));
     assert_eq!(node.frames_on(1), [refuse(4, RefuseReason::Absent)]);
 }
@@ -232,7 +228,7 @@ fn an_upload_goes_on_as_its_segment_arrives() {
     assert_eq!(node.sent_on(1), [], "too small a piece to be worth a message");
     node.grow(key(1), 30_000);
     let sent = node.sent_on(1);
-    assert_eq!(sent[0], Sent::Control(accept(1, 200_000)));
+    assert_eq!(sent[0], Sent::Control(accept(TransferId(1), 200_000)));
     assert!(matches!(sent[1], Sent::Data { len: 30_000, .. }));
     node.grow(key(1), 195_000);
     node.grow(key(1), 200_000);
@@ -247,11 +243,11 @@ fn the_length_is_told_when_it_becomes_known() {
     node.store.put(key(1), None, 50_000);
     node.say(1, &request(1, key(1)));
     let sent = node.sent_on(1);
-    assert_eq!(sent[0], Sent::Control(accept(1, 0)));
+    assert_eq!(sent[0], Sent::Control(accept(TransferId(1), 0)));
     assert!(matches!(sent[1], Sent::Data { len: 50_000, .. }));
     node.store.put(key(1), Some(50_000), 50_000);
     node.grow(key(1), 50_000);
-    assert_eq!(node.sent_on(1), [Sent::Control(accept(1, 50_000))]);
+    assert_eq!(node.sent_on(1), [Sent::Control(accept(TransferId(1), 50_000))]);
     assert_eq!(node.events.len(), 1, "and it is finished");
 }
 
@@ -323,7 +319,7 @@ fn what_is_not_there_or_not_to_be_shared_is_refused() {
     let at_its_place =
         Frame::Request { transfer: TransferId(4), key: key(1), resource_offset: 500, at: 0, len: 0 };
     node.say(1, &at_its_place);
-    assert_eq!(node.frames_on(1), [accept(4, 1000)]);
+    assert_eq!(node.frames_on(1), [accept(TransferId(4), 1000)]);
 }
 
 #[test]
@@ -359,7 +355,7 @@ fn who_only_consumes_refuses_and_so_does_who_may_not_share_now() {
     node.with(|swarm, now, _, _, out| swarm.set_sharing(now, true, out));
     node.writable(1);
     node.say(1, &request(3, key(1)));
-    assert_eq!(node.frames_on(1), [accept(3, 1_000_000)]);
+    assert_eq!(node.frames_on(1), [accept(TransferId(3), 1_000_000)]);
 }
 
 #[test]
