@@ -8,7 +8,7 @@ use crate::id::{BlobId, LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::Time;
 use crate::wire::{Frame, GoodbyeReason, HaveState, Interest, RefuseReason, encode};
 
-use super::have_map::HaveMap;
+use super::peer::Peer;
 
 /// Where the peer set puts what it has to say: to the shell and to the engine.
 #[derive(Debug)]
@@ -173,18 +173,14 @@ pub struct PeerView<'a> {
     pub ignored_until: Option<Time>,
     /// Where its player is.
     pub interest: Option<Interest>,
-    pub(super) have: &'a HaveMap,
+    pub(super) of: &'a Peer,
     pub(super) clock: Time,
 }
 
 impl PeerView<'_> {
     /// What it says of a segment. A peer that may not be asked has nothing.
     pub fn state(&self, key: SegmentKey) -> HaveState {
-        if self.uploads && self.ignored_until.is_none_or(|until| until <= self.clock) {
-            self.have.state(key, self.clock)
-        } else {
-            HaveState::Gone
-        }
+        self.of.state(key, self.clock)
     }
 }
 

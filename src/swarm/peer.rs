@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use crate::config::LimitsConfig;
-use crate::id::{LinkId, PeerId, TransferId};
+use crate::id::{LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::Time;
-use crate::wire::Interest;
+use crate::wire::{HaveState, Interest};
 
 use super::api::{Close, PeerView};
 use super::buckets::TokenBucket;
@@ -154,6 +154,15 @@ impl Peer {
         )))
     }
 
+    /// What it says of a segment. A peer that may not be asked has nothing.
+    pub(super) fn state(&self, key: SegmentKey, clock: Time) -> HaveState {
+        if self.is_ready() && self.uploads && self.trust.ignored_until(clock).is_none() {
+            self.have.state(key, clock)
+        } else {
+            HaveState::Gone
+        }
+    }
+
     pub(super) fn view(&self, clock: Time) -> Option<PeerView<'_>> {
         let peer = self.id.filter(|_| self.is_ready())?;
         Some(PeerView {
@@ -169,7 +178,7 @@ impl Peer {
             cut_through: self.cut_through,
             ignored_until: self.trust.ignored_until(clock),
             interest: self.interest,
-            have: &self.have,
+            of: self,
             clock,
         })
     }

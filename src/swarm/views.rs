@@ -33,13 +33,14 @@ impl Swarm {
 
     /// What a ready peer says of a segment. Peers that serve nobody or are ignored have nothing.
     pub fn holder_state(&self, link: LinkId, key: SegmentKey) -> HaveState {
-        self.peer_view(link).map_or(HaveState::Gone, |view| view.state(key))
+        self.peer(link).map_or(HaveState::Gone, |peer| peer.state(key, self.clock))
     }
 
     /// The ready peers that have a segment or are getting it, in the order of their links.
     pub fn holders(&self, key: SegmentKey) -> impl Iterator<Item = (LinkId, HaveState)> {
-        self.peers()
-            .map(move |view| (view.link, view.state(key)))
+        self.links
+            .iter()
+            .map(move |peer| (peer.link, peer.state(key, self.clock)))
             .filter(|(_, state)| *state != HaveState::Gone)
     }
 
