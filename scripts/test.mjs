@@ -1,7 +1,7 @@
 // npm test [-- STAGE...]: sets up what is missing and runs all tests, or only those of the stages named.
 
 import { readFileSync } from "node:fs";
-import { buildTracker, testFiles } from "./lib/build.mjs";
+import { buildPackage, buildTracker, testFiles } from "./lib/build.mjs";
 import { countTests } from "./lib/counts.mjs";
 import { at, duration, exitOnProblem, Problem, run } from "./lib/run.mjs";
 import { setUp } from "./lib/setup.mjs";
@@ -40,13 +40,21 @@ function clippyForWasm() {
  * counted a failure counts as one.
  */
 const stages = {
+  build: {
+    what: "npm package and its size budget",
+    needs: ["rust", "npm", "wasm"],
+    prepare: buildPackage,
+    steps: () => [],
+  },
   lint: {
     what: "formatting, lints",
     needs: ["rust", "npm", "wasm"],
+    // The declarations of the engine's glue are made with it.
+    after: ["build"],
     steps: () => [
       cargo("fmt", "--all", "--check"),
       cargo("fmt", "--check", "--manifest-path", at("scripts", "wasm-bindgen", "Cargo.toml")),
-      bin("biome", "ci", "."),
+      bin("biome", "ci", `--colors=${process.stdout.isTTY ? "force" : "off"}`, "."),
       cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"),
       clippyForWasm(),
     ],
@@ -62,11 +70,6 @@ const stages = {
     needs: ["rust"],
     counts: true,
     steps: () => [cargo("test", "--locked", "--release", "-p", "hlswarm-sim")],
-  },
-  build: {
-    what: "npm package, its types and its size budget",
-    needs: ["rust", "npm", "wasm"],
-    steps: () => [{ command: process.execPath, args: [at("scripts", "build.mjs")] }],
   },
   js: {
     what: "TypeScript and helpers",

@@ -22,7 +22,10 @@ const stamp = at(".cache", "package-built");
 export async function buildPackage() {
   const wanted = fingerprint(packageSources);
   const there = existsSync(at("dist", "hls.js")) && existsSync(stamp);
-  if (there && readFileSync(stamp, "utf8") === wanted) return;
+  if (there && readFileSync(stamp, "utf8") === wanted) {
+    console.log("build: the npm package is up to date");
+    return;
+  }
   console.log("build: the npm package");
   const { ok } = await run(process.execPath, [at("scripts", "build.mjs")]);
   if (!ok) throw new Problem("the npm package could not be built, see above");
