@@ -54,6 +54,7 @@ const stages = {
     steps: () => [
       cargo("fmt", "--all", "--check"),
       cargo("fmt", "--check", "--manifest-path", at("scripts", "wasm-bindgen", "Cargo.toml")),
+      cargo("fmt", "--check", "--manifest-path", at("fuzz", "Cargo.toml")),
       bin("biome", "ci", `--colors=${process.stdout.isTTY ? "force" : "off"}`, "."),
       cargo("clippy", "--locked", "--workspace", "--all-targets", "--", "-D", "warnings"),
       clippyForWasm(),

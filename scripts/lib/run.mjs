@@ -75,8 +75,8 @@ for (const [signal, code] of [
  *
  * @param {string} command
  * @param {string[]} args
- * @param {{ env?: object, cwd?: string, quiet?: boolean, timeoutMs?: number }} [options] `quiet` shows the output only
- *   when the command fails
+ * @param {{ env?: object, cwd?: string, quiet?: boolean | "always", timeoutMs?: number }} [options] `quiet` shows
+ *   the output only when the command fails, or never
  * @returns {Promise<{ ok: boolean, code: number | null, output: string, timedOut: boolean }>}
  */
 export function run(command, args, { env = {}, cwd = root, quiet = false, timeoutMs = 0 } = {}) {
@@ -109,7 +109,7 @@ export function run(command, args, { env = {}, cwd = root, quiet = false, timeou
     const finish = (code) => {
       clearTimeout(timer);
       running.delete(child);
-      if (quiet && code !== 0) process.stderr.write(output);
+      if (quiet === true && code !== 0) process.stderr.write(output);
       done({ ok: code === 0 && !timedOut, code, output, timedOut });
     };
     child.on("error", (error) => {

@@ -34,13 +34,13 @@ export async function installPackages(packages, instead) {
   const list = packages.join(" ");
   if (!which("apt-get")) {
     throw new Problem(
-      `${list} missing, and there is no apt-get: install it by your system's means, or ${instead}`,
+      `${list} is missing, and there is no apt-get: install it by your system's means, or ${instead}`,
     );
   }
   const root = process.getuid?.() === 0;
   if (!root && outputOf("sudo", ["-n", "true"]) === undefined) {
     throw new Problem(
-      `${list} missing, and only root may install it: run \`sudo apt-get install ${list}\`, or ${instead}`,
+      `${list} is missing, and only root may install it: run \`sudo apt-get install ${list}\`, or ${instead}`,
     );
   }
   const [command, first] = root
@@ -179,6 +179,9 @@ const steps = {
  * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg")[]} [needs] everything by default
  */
 export async function setUp(needs = Object.keys(steps)) {
+  const unknown = needs.filter((name) => !steps[name]);
+  if (unknown.length)
+    throw new Problem(`no step ${unknown.join(", ")}: there are ${Object.keys(steps).join(", ")}`);
   const startedMs = performance.now();
   const [major, minor] = process.versions.node.split(".").map(Number);
   if (major < 20 || (major === 20 && minor < 19)) {

@@ -43,9 +43,14 @@ function isInstalled() {
 async function addWithRustup({ say }) {
   if (outputOf("rustup", ["--version"]) === undefined) return false;
   say(`adding the Rust target ${target} (rustup)`);
-  const { ok, output } = await run("rustup", ["target", "add", target], { quiet: false, timeoutMs: 300_000 });
+  const { ok, output } = await run("rustup", ["target", "add", target], {
+    env: { RUST_BACKTRACE: "0" },
+    quiet: "always",
+    timeoutMs: 300_000,
+  });
   if (ok && isInstalled()) return true;
-  say(`rustup cannot add it (${output.trim().split("\n").at(-1)}); Debian's compiler will do`);
+  const [, why = "it does not say why"] = /^error: ([^:]+)/m.exec(output) ?? [];
+  say(`rustup cannot add it (${why}); Debian's compiler will do`);
   return false;
 }
 
