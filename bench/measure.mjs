@@ -87,6 +87,19 @@ async function snapshot(viewers, origin, stream, joinedAt) {
     taskMsPerMinute: perMinute("taskSeconds"),
     scriptMsPerMinute: perMinute("scriptSeconds"),
     reachMs: reachTimes(reports, stream, joinedAt),
+    // For finding out why.
+    viewers: reports.map(({ startupMs, buffers, events }) => ({
+      startupMs,
+      buffers: buffers.map(({ sn, level, bytes, waitedMs, deliveredAtUnixMs }) => ({
+        sn,
+        level,
+        bytes,
+        waitedMs,
+        deliveredAtUnixMs,
+      })),
+      events,
+    })),
+    startedAtUnixMs: viewers.map(({ startedAt }) => startedAt),
     checked,
     wrong,
     errors: reports.flatMap((report, i) => report.errors.map((error) => `viewer ${i}: ${error}`)),
