@@ -41,6 +41,31 @@ fn a_segment_comes_from_a_peer() {
 }
 
 #[test]
+fn nothing_is_fetched_before_a_new_peer_has_said_what_it_has() {
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(2);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let peer = rig.connect_silent_peer();
+    rig.advance(100);
+    assert!(rig.fetches.is_empty(), "{:?}", rig.fetched_sequences());
+    rig.has(peer, [3]);
+    assert_eq!(rig.take_asked().len(), 1);
+    assert!(rig.fetches.is_empty(), "{:?}", rig.fetched_sequences());
+}
+
+#[test]
+fn a_peer_that_says_nothing_is_not_waited_for() {
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(2);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    rig.connect_silent_peer();
+    rig.advance(600);
+    assert!(rig.fetched_sequences().contains(&3));
+}
+
+#[test]
 fn a_segment_larger_than_expected_comes_in_pieces() {
     let (mut rig, peers) = Rig::connected(quiet(), 1);
     let total = 290_000;

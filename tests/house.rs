@@ -17,7 +17,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("playlist", &["time", "id", "config", "timeline"]),
     ("schedule", &["time", "id", "config", "wire", "timeline", "cache"]),
     ("swarm", &["time", "id", "config", "wire", "timeline", "cache"]),
-    ("engine", &["time", "id", "config", "wire", "signal", "timeline", "cache", "playlist", "schedule", "swarm"]),
+    (
+        "engine",
+        &["time", "id", "config", "wire", "signal", "timeline", "cache", "playlist", "schedule", "swarm"],
+    ),
     ("web", &["time", "id", "config", "wire", "timeline", "playlist", "engine"]),
 ];
 
@@ -68,7 +71,8 @@ fn paths_behind(code: &str, prefix: &str) -> Vec<(String, String)> {
             let (name, rest) = split_word(&first);
             match rest.strip_prefix("::") {
                 Some(rest) => {
-                    found.extend(unfold(rest).iter().map(|second| (name.into(), split_word(second).0.into())));
+                    found
+                        .extend(unfold(rest).iter().map(|second| (name.into(), split_word(second).0.into())));
                 }
                 None => found.push((name.into(), String::new())),
             }

@@ -160,9 +160,8 @@ impl Engine {
             SwarmNotice::TransferFailed { link, transfer } => {
                 self.transfer_ended(link, transfer, Some(FAILED_PAUSE));
             }
-            SwarmNotice::HaveChanged { .. } => self.dirty = true,
+            SwarmNotice::HaveChanged { .. } | SwarmNotice::InterestChanged { .. } => self.dirty = true,
             SwarmNotice::TransferDone { link, transfer } => self.transfer_ended(link, transfer, None),
-            SwarmNotice::InterestChanged { .. } => {}
         }
     }
 

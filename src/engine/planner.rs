@@ -23,6 +23,8 @@ use super::queue::Queued;
 
 /// A tracker that has not answered after this long is not waited for.
 const TRACKER_GRACE: Duration = Duration::from_secs(2);
+/// A peer that has not said what it has so long after its handshake has nothing.
+const SNAPSHOT_GRACE: Duration = Duration::from_millis(500);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
 const SLOW_HTTP: Duration = Duration::from_millis(2500);
 
@@ -69,8 +71,8 @@ impl Engine {
         if !self.p2p_on || !self.online || self.config.loader.tracker_announce.is_empty() {
             return Company::Alone;
         }
-        if self.swarm.ready_count() > 0 {
-            return Company::Connected;
+        if let Some(company) = self.company_of_peers() {
+            return company;
         }
         let lonely_for = self.now.since(self.lonely_since);
         match self.signal.swarm_size() {
@@ -79,6 +81,21 @@ impl Engine {
             None if self.signal.all_unreachable() => Company::Alone,
             None => Company::Expected { left: TRACKER_GRACE.saturating_sub(lonely_for) },
         }
+    }
+
+    /// Peers count once one has said what it has: before that, everything looks as if nobody had it, and an election
+    /// would be won by default. `None` without peers.
+    fn company_of_peers(&self) -> Option<Company> {
+        let mut waiting: Option<Duration> = None;
+        for peer in self.swarm.peers() {
+            let left = SNAPSHOT_GRACE.saturating_sub(self.now.since(peer.since));
+            // What a peer has comes first, where its player is comes last.
+            if peer.interest.is_some() || left.is_zero() {
+                return Some(Company::Connected);
+            }
+            waiting = Some(waiting.map_or(left, |other| other.min(left)));
+        }
+        waiting.map(|left| Company::Expected { left })
     }
 
     /// The start-up mode of the settings: HTTP is forbidden until its time has passed, or the needed segment has

@@ -15,7 +15,7 @@ use hlswarm::id::{
 };
 use hlswarm::time::Time;
 use hlswarm::wire::{
-    Capabilities, DataHead, Frame, HaveState, decode, encode, encode_data_head, is_data_frame,
+    Capabilities, DataHead, Frame, HaveState, Interest, decode, encode, encode_data_head, is_data_frame,
 };
 use serde_json::{Value, json};
 
@@ -270,8 +270,16 @@ impl Rig {
         self.input(Input::TrackerText { tracker: TrackerId(0), text: reply.to_string() });
     }
 
-    /// A peer offers itself through the tracker, connects and says hello.
+    /// A peer offers itself through the tracker, connects, says hello and where its player is: far from ours.
     pub fn connect_peer(&mut self) -> Remote {
+        let remote = self.connect_silent_peer();
+        let interest = Interest { track: TrackId(1), playing_sequence: 0, wanted_sequence: 0 };
+        self.say(remote, &Frame::Interest(interest));
+        remote
+    }
+
+    /// A peer that has said hello and nothing else yet.
+    pub fn connect_silent_peer(&mut self) -> Remote {
         self.next_peer += 1;
         let peer = Id20::from_latin1(&format!("-HS0100-{:012}", self.next_peer)).expect("20 characters");
         let hash = self.engine.swarm_id().0.to_latin1();
