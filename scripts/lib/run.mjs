@@ -128,9 +128,9 @@ export function run(command, args, { env = {}, cwd = root, quiet = false, timeou
   });
 }
 
-function killOne(child) {
+function killOne(child, signal = "SIGKILL") {
   try {
-    process.kill(-child.pid, "SIGKILL");
+    process.kill(-child.pid, signal);
   } catch {
     // Gone already.
   }
@@ -176,7 +176,8 @@ export function startServer(command, args, { ready, env = {}, timeoutMs = 20_000
       done({
         match,
         stop: async () => {
-          process.kill(-child.pid, "SIGTERM");
+          // Not SIGTERM: servers take that as a wish to drain first.
+          killOne(child, "SIGINT");
           const late = setTimeout(() => killOne(child), 5000);
           await gone;
           clearTimeout(late);
