@@ -6,7 +6,7 @@
 //! take the least recently used first and spare *locked* segments, those in the player's current queue. The count may
 //! therefore be passed by locked segments, the bytes never.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::ops::Bound;
 use std::time::Duration;
 
@@ -52,9 +52,9 @@ pub enum EvictCause {
 /// Which segments are kept.
 #[derive(Clone, Debug)]
 pub struct Cache {
-    entries: BTreeMap<SegmentKey, Cached>,
+    entries: SortedMap<SegmentKey, Cached>,
     /// The same, least recently used first.
-    by_use: BTreeSet<(Time, SegmentKey)>,
+    by_use: SortedSet<(Time, SegmentKey)>,
     bytes: u64,
     budget_bytes: u64,
     max_count: usize,
@@ -65,8 +65,8 @@ impl Cache {
     /// An empty cache with the budget of these options.
     pub fn new(config: &LoaderConfig) -> Cache {
         Cache {
-            entries: BTreeMap::new(),
-            by_use: BTreeSet::new(),
+            entries: SortedMap::new(),
+            by_use: SortedSet::new(),
             bytes: 0,
             budget_bytes: config.cache_bytes,
             max_count: config.cached_segments_count,
@@ -188,8 +188,8 @@ impl Cache {
             } else {
                 return;
             };
-            let mut rest = self.by_use.range((from, Bound::Unbounded));
-            let Some(&oldest) = rest.find(|(_, key)| !locked(*key)) else { return };
+            let oldest = self.by_use.range((from, Bound::Unbounded)).find(|(_, key)| !locked(*key)).copied();
+            let Some(oldest) = oldest else { return };
             self.evict(oldest.1, why, evicted);
             from = Bound::Excluded(oldest);
         }

@@ -20,6 +20,7 @@
 //! | [`cache`] | the index of kept segments and its budget |
 //! | [`playlist`] | playlists to timelines, where no player parses them (feature `playlist`) |
 //! | `web` | the browser shell (`wasm32` only) |
+//! | [`sorted`] | maps and sets as sorted vectors |
 //! | [`engine`] | routes inputs to the machines above and folds their deadlines |
 
 pub mod cache;
@@ -30,6 +31,7 @@ pub mod id;
 pub mod playlist;
 pub mod schedule;
 pub mod signal;
+pub mod sorted;
 pub mod swarm;
 pub mod time;
 pub mod timeline;

@@ -16,7 +16,7 @@ mod track;
 pub use name::{NamedPlaylist, track_name, track_names};
 pub use track::Segment;
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::config::LimitsConfig;
 use crate::engine::{TimelineUpdate, TrackKind};
@@ -50,7 +50,7 @@ pub struct TimelineChange {
 /// Every segment that the player's playlists list.
 #[derive(Clone, Debug)]
 pub struct Timeline {
-    tracks: BTreeMap<TrackId, Track>,
+    tracks: SortedMap<TrackId, Track>,
     updates: u64,
     max_tracks: usize,
     max_track_segments: usize,
@@ -62,7 +62,7 @@ impl Timeline {
     /// An empty timeline under these limits.
     pub fn new(limits: &LimitsConfig) -> Timeline {
         Timeline {
-            tracks: BTreeMap::new(),
+            tracks: SortedMap::new(),
             updates: 0,
             max_tracks: limits.max_tracks,
             max_track_segments: limits.max_track_segments,

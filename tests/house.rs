@@ -7,21 +7,25 @@ use std::path::{Path, PathBuf};
 /// What each module of the engine may use. `schedule`, `swarm` and `signal` know nothing of each other: what one has to
 /// say to another goes through the engine.
 const TABLE: &[(&str, &[&str])] = &[
+    ("sorted", &[]),
     ("time", &[]),
     ("id", &[]),
     ("config", &["time", "id"]),
-    ("wire", &["time", "id", "config"]),
-    ("signal", &["time", "id", "config"]),
-    ("timeline", &["time", "id", "config"]),
-    ("cache", &["time", "id", "config"]),
-    ("playlist", &["time", "id", "config", "timeline"]),
-    ("schedule", &["time", "id", "config", "wire", "timeline", "cache"]),
-    ("swarm", &["time", "id", "config", "wire", "timeline", "cache"]),
+    ("wire", &["sorted", "time", "id", "config"]),
+    ("signal", &["sorted", "time", "id", "config"]),
+    ("timeline", &["sorted", "time", "id", "config"]),
+    ("cache", &["sorted", "time", "id", "config"]),
+    ("playlist", &["sorted", "time", "id", "config", "timeline"]),
+    ("schedule", &["sorted", "time", "id", "config", "wire", "timeline", "cache"]),
+    ("swarm", &["sorted", "time", "id", "config", "wire", "timeline", "cache"]),
     (
         "engine",
-        &["time", "id", "config", "wire", "signal", "timeline", "cache", "playlist", "schedule", "swarm"],
+        &[
+            "sorted", "time", "id", "config", "wire", "signal", "timeline", "cache", "playlist", "schedule",
+            "swarm",
+        ],
     ),
-    ("web", &["time", "id", "config", "wire", "timeline", "playlist", "engine"]),
+    ("web", &["sorted", "time", "id", "config", "wire", "timeline", "playlist", "engine"]),
 ];
 
 /// These define the contract's types. They are vocabulary, and every module may speak it.

@@ -10,7 +10,20 @@ import type {
   MediaAttachedData,
 } from "hls.js";
 import { PlayheadWatch } from "./playhead.js";
-import { type TrackKind, trackName } from "./track-name.js";
+import { type NamedPlaylist, type TrackKind, trackNames } from "./track-name.js";
+
+/** What is needed of a variant stream, parsed or in use. */
+interface Variant {
+  url: string | string[];
+  attrs?: { BANDWIDTH?: unknown };
+}
+
+/** What is needed of an audio rendition. */
+interface Rendition {
+  url: string;
+  lang?: string;
+  name: string;
+}
 
 /** What a player tells. */
 export interface PlayerListener {
@@ -31,8 +44,8 @@ export class Player {
   readonly #hls: Hls;
   readonly #listener: PlayerListener;
   readonly #undo: (() => void)[] = [];
-  /** Where the manifest was found in the end; other playlists' URLs were resolved against it. */
-  #manifestUrl: string | null = null;
+  /** The names of the manifest's tracks, by kind and URL. */
+  #names = new Map<string, string>();
   #playhead: PlayheadWatch | null = null;
 
   constructor(hls: Hls, listener: PlayerListener) {
@@ -40,11 +53,11 @@ export class Player {
     this.#listener = listener;
     // The names are written out because hls.js is not imported: the page brings its own.
     this.#on("hlsManifestLoading", ({ url }: ManifestLoadingData) => {
-      this.#manifestUrl = null;
+      this.#names.clear();
       listener.manifest(url);
     });
-    this.#on("hlsManifestLoaded", ({ url }: ManifestLoadedData) => {
-      this.#manifestUrl = url;
+    this.#on("hlsManifestLoaded", ({ url, levels, audioTracks }: ManifestLoadedData) => {
+      this.#setNames(url, levels, audioTracks);
     });
     this.#on("hlsLevelUpdated", ({ level, details }: LevelUpdatedData) => this.#level(level, details));
     this.#on("hlsAudioTrackUpdated", ({ id, groupId, details }: AudioTrackUpdatedData) => {
@@ -56,7 +69,10 @@ export class Player {
     this.#on("hlsMediaAttached", ({ media }: MediaAttachedData) => this.#watch(media));
     this.#on("hlsMediaDetaching", () => this.#watch(null));
     this.#on("hlsDestroying", () => listener.gone());
-    if (hls.url) listener.manifest(hls.url);
+    if (hls.url) {
+      this.#setNames(hls.url, hls.levels ?? [], hls.allAudioTracks ?? hls.audioTracks ?? []);
+      listener.manifest(hls.url);
+    }
     this.#watch(hls.media);
   }
 
@@ -89,8 +105,28 @@ export class Player {
     this.#listener.playlist("audio", this.#name("audio", url), 0, details);
   }
 
-  #name(kind: TrackKind, playlistUrl: string): string {
-    return trackName(kind, playlistUrl, this.#manifestUrl ?? this.#hls.url ?? "");
+  /** All playlists count, also those that this browser cannot play: the names must be those of other viewers. */
+  #setNames(manifestUrl: string, levels: Variant[], audioTracks: Rendition[]): void {
+    const playlists: NamedPlaylist[] = [
+      ...levels.flatMap(({ url, attrs }) => {
+        const detail = String(attrs?.BANDWIDTH ?? "");
+        return [url].flat().map((url) => ({ kind: "main" as const, url, detail }));
+      }),
+      ...audioTracks
+        .filter(({ url }) => url)
+        .map(({ url, lang, name }) => ({
+          kind: "audio" as const,
+          url,
+          detail: `${lang ?? ""} ${name}`.trim(),
+        })),
+    ];
+    const names = trackNames(manifestUrl, playlists);
+    this.#names = new Map(playlists.map(({ kind, url }, index) => [`${kind} ${url}`, names[index] ?? ""]));
+  }
+
+  #name(kind: TrackKind, url: string): string {
+    const known = this.#names.get(`${kind} ${url}`);
+    return known ?? trackNames(this.#hls.url ?? "", [{ kind, url, detail: "" }]).join();
   }
 
   #watch(media: HTMLMediaElement | null): void {

@@ -29,7 +29,8 @@ pub use io::{
     SegmentInfo, TimelineUpdate, TrackKind,
 };
 
-use std::collections::{BTreeMap, VecDeque};
+use crate::sorted::SortedMap;
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand::{RngExt, SeedableRng};
@@ -78,16 +79,16 @@ pub struct Engine {
     signal: Signal,
     player: Player,
     /// What the page is told of cached segments, by key.
-    kept: BTreeMap<SegmentKey, Kept>,
+    kept: SortedMap<SegmentKey, Kept>,
     /// Segments that HTTP failed for, until when HTTP is not tried again ahead of need, and why it failed.
-    failed: BTreeMap<SegmentKey, (Time, FetchError)>,
+    failed: SortedMap<SegmentKey, (Time, FetchError)>,
     /// Since when each segment of the queue has been missing.
-    missing_since: BTreeMap<SegmentKey, Time>,
+    missing_since: SortedMap<SegmentKey, Time>,
     /// Peers that lately could not bring a segment, and until when they are not asked for it again.
-    shunned: BTreeMap<(SegmentKey, LinkId), Time>,
+    shunned: SortedMap<(SegmentKey, LinkId), Time>,
     http_rate: RateEstimate,
     /// Measured bits per second of media, by track: what its segments had, over their duration.
-    media_rates: BTreeMap<TrackId, RateEstimate>,
+    media_rates: SortedMap<TrackId, RateEstimate>,
     outbox: VecDeque<Output>,
     notices: Vec<SwarmNotice>,
     next_fetch: u32,
@@ -136,12 +137,12 @@ impl Engine {
             now: Time::ZERO,
             downloads: Downloads::default(),
             player: Player::default(),
-            kept: BTreeMap::new(),
-            failed: BTreeMap::new(),
-            missing_since: BTreeMap::new(),
-            shunned: BTreeMap::new(),
+            kept: SortedMap::new(),
+            failed: SortedMap::new(),
+            missing_since: SortedMap::new(),
+            shunned: SortedMap::new(),
             http_rate: RateEstimate::default(),
-            media_rates: BTreeMap::new(),
+            media_rates: SortedMap::new(),
             outbox: VecDeque::new(),
             notices: Vec::new(),
             next_fetch: 0,

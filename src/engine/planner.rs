@@ -4,7 +4,7 @@
 //! segments in the order in which the player needs them. Slots are given in that order, so that a needed segment
 //! takes the slot of one that can wait.
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 use std::time::Duration;
 
 use rand::RngExt;
@@ -124,7 +124,7 @@ impl Engine {
 
     /// Stops what nobody waits for any more: after a seek or a rendition switch. What is nearly there may finish.
     fn drop_unqueued(&mut self, queue: &[Queued]) {
-        let queued: BTreeSet<SegmentKey> = queue.iter().map(|queued| queued.key).collect();
+        let queued: SortedSet<SegmentKey> = queue.iter().map(|queued| queued.key).collect();
         self.missing_since.retain(|key, _| queued.contains(key));
         let stale: Vec<SegmentKey> = self
             .downloads

@@ -1,6 +1,6 @@
 //! Where the player is and what it loads.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use crate::id::{SegmentKey, TrackId};
@@ -14,7 +14,7 @@ use super::io::{Playhead, TrackKind};
 pub(super) struct Player {
     playhead: Option<(Time, Playhead)>,
     /// Per kind of track, the last segment that the player asked for.
-    focus: BTreeMap<TrackKind, SegmentKey>,
+    focus: SortedMap<TrackKind, SegmentKey>,
 }
 
 impl Player {

@@ -1,6 +1,6 @@
 //! What the player wants and will want next, and what others are told of it.
 
-use std::collections::BTreeSet;
+use crate::sorted::SortedSet;
 use std::time::Duration;
 
 use crate::config::Coordination;
@@ -39,7 +39,7 @@ impl Engine {
     }
 
     /// The keys of the queue: what the cache must not drop.
-    pub(super) fn queue_keys(&self) -> BTreeSet<SegmentKey> {
+    pub(super) fn queue_keys(&self) -> SortedSet<SegmentKey> {
         let count = self.config.segments.forward_segment_count;
         let heads = self.queue_heads();
         heads

@@ -1,6 +1,6 @@
 //! What peers may be served from: the cache, and segments that are still arriving.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::cache::Cache;
 use crate::id::SegmentKey;
@@ -14,7 +14,7 @@ use super::finishing::Kept;
 pub(super) struct Store<'a> {
     pub(super) cache: &'a Cache,
     pub(super) downloads: &'a Downloads,
-    pub(super) kept: &'a BTreeMap<SegmentKey, Kept>,
+    pub(super) kept: &'a SortedMap<SegmentKey, Kept>,
     pub(super) timeline: &'a Timeline,
     /// Whether a segment may be forwarded before it is complete: not when a validator must see it first.
     pub(super) cut_through: bool,

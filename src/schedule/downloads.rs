@@ -1,6 +1,6 @@
 //! All segments on their way, and who waits for them.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 
 use crate::id::{FetchId, LinkId, RequestId, SegmentKey, TransferId};
 use crate::time::Time;
@@ -19,10 +19,10 @@ pub struct Want {
 /// The table of downloads with its indices, and the player's open requests.
 #[derive(Clone, Debug, Default)]
 pub struct Downloads {
-    by_key: BTreeMap<SegmentKey, Download>,
-    by_fetch: BTreeMap<FetchId, SegmentKey>,
-    by_transfer: BTreeMap<(LinkId, TransferId), SegmentKey>,
-    wants: BTreeMap<RequestId, Want>,
+    by_key: SortedMap<SegmentKey, Download>,
+    by_fetch: SortedMap<FetchId, SegmentKey>,
+    by_transfer: SortedMap<(LinkId, TransferId), SegmentKey>,
+    wants: SortedMap<RequestId, Want>,
 }
 
 impl Downloads {

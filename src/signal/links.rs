@@ -1,6 +1,6 @@
 //! The links that are being made or are open, from the first offer to the end, and who is at their other end.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use crate::id::{LinkId, PeerId, TrackerId};
@@ -121,8 +121,8 @@ impl Trickle {
 /// All links, and the one link of each peer that has one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Links {
-    all: BTreeMap<LinkId, Link>,
-    peers: BTreeMap<PeerId, LinkId>,
+    all: SortedMap<LinkId, Link>,
+    peers: SortedMap<PeerId, LinkId>,
     next: u32,
 }
 

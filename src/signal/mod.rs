@@ -19,7 +19,8 @@ mod peers;
 mod session;
 mod step;
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use crate::sorted::{SortedMap, SortedSet};
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use rand_chacha::ChaCha8Rng;
@@ -73,7 +74,7 @@ pub struct Signal {
     sessions: Vec<Session>,
     links: Links,
     peers: PeerBook,
-    batches: BTreeMap<u32, Batch>,
+    batches: SortedMap<u32, Batch>,
     next_batch: u32,
     demand: usize,
     complete: bool,
@@ -92,7 +93,7 @@ impl Signal {
     ///
     /// Until told otherwise it wants `loader.peerRequestsPerAnnounce` links and takes up to `limits.maxPeers`.
     pub fn new(config: &Config, swarm: SwarmId, own: PeerId) -> Signal {
-        let mut seen = BTreeSet::new();
+        let mut seen = SortedSet::new();
         let urls = config.loader.tracker_announce.iter().zip(0..);
         let sessions = urls
             // The same tracker twice would take us for two viewers.
@@ -113,7 +114,7 @@ impl Signal {
             sessions,
             links: Links::default(),
             peers: PeerBook::default(),
-            batches: BTreeMap::new(),
+            batches: SortedMap::new(),
             next_batch: 0,
             demand: config.loader.peer_requests_per_announce,
             complete: false,

@@ -1,6 +1,6 @@
 //! Peers that are not to be linked: banned ones, and those to which a link could not be made a while ago.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use crate::id::PeerId;
@@ -18,9 +18,9 @@ const MAX_COOL_DOWN: Duration = Duration::from_secs(600);
 /// What is remembered of peers beyond the life of a link.
 #[derive(Clone, Debug, Default)]
 pub(super) struct PeerBook {
-    banned: BTreeMap<PeerId, u64>,
+    banned: SortedMap<PeerId, u64>,
     bans: u64,
-    cooling: BTreeMap<PeerId, Cooling>,
+    cooling: SortedMap<PeerId, Cooling>,
 }
 
 #[derive(Clone, Copy, Debug)]

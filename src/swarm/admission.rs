@@ -1,6 +1,6 @@
 //! Who may be a peer: room, bans, peers to leave alone for a while, and turnover.
 
-use std::collections::{BTreeMap, BTreeSet};
+use crate::sorted::{SortedMap, SortedSet};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -27,8 +27,8 @@ const MAX_BANNED: usize = 4096;
 /// Whom to let in.
 #[derive(Clone, Debug)]
 pub(super) struct Admission {
-    banned: BTreeSet<PeerId>,
-    avoided: BTreeMap<PeerId, Time>,
+    banned: SortedSet<PeerId>,
+    avoided: SortedMap<PeerId, Time>,
     replaced_at: Option<Time>,
     turnover_at: Option<Time>,
     turnover_until: Option<Time>,
@@ -37,8 +37,8 @@ pub(super) struct Admission {
 impl Admission {
     pub(super) fn new() -> Admission {
         Admission {
-            banned: BTreeSet::new(),
-            avoided: BTreeMap::new(),
+            banned: SortedSet::new(),
+            avoided: SortedMap::new(),
             replaced_at: None,
             turnover_at: None,
             turnover_until: None,

@@ -1,6 +1,6 @@
 //! What we have, told to all peers: changes are gathered for a moment, encoded once and sent on every link.
 
-use std::collections::BTreeMap;
+use crate::sorted::SortedMap;
 use std::time::Duration;
 
 use crate::id::{SegmentKey, TrackId};
@@ -26,9 +26,9 @@ pub(super) struct Announcer {
     /// What every peer has been told.
     told: HaveMap,
     /// What we are fetching, and when that must be repeated.
-    marks: BTreeMap<SegmentKey, (HaveState, Time)>,
+    marks: SortedMap<SegmentKey, (HaveState, Time)>,
     /// Changes since then.
-    pending: BTreeMap<SegmentKey, HaveState>,
+    pending: SortedMap<SegmentKey, HaveState>,
     announced_at: Option<Time>,
     interest: Option<Interest>,
     interest_pending: bool,
@@ -39,8 +39,8 @@ impl Announcer {
     pub(super) fn new(window_segments: u32) -> Announcer {
         Announcer {
             told: HaveMap::new(window_segments),
-            marks: BTreeMap::new(),
-            pending: BTreeMap::new(),
+            marks: SortedMap::new(),
+            pending: SortedMap::new(),
             announced_at: None,
             interest: None,
             interest_pending: false,

@@ -2,15 +2,15 @@
 
 use js_sys::Uint8Array;
 
-use super::map::Map;
 use crate::id::BlobId;
+use crate::sorted::SortedMap;
 
 /// All blobs of one engine.
 #[derive(Default)]
-pub struct Blobs(Map<BlobId, Chunks>);
+pub struct Blobs(SortedMap<BlobId, Chunks>);
 
 /// The chunks of one blob by offset. The engine never places overlapping bytes.
-type Chunks = Map<u64, Uint8Array>;
+type Chunks = SortedMap<u64, Uint8Array>;
 
 impl Blobs {
     /// Starts an empty blob.
@@ -20,13 +20,13 @@ impl Blobs {
 
     /// Forgets a blob.
     pub fn remove(&mut self, blob: BlobId) {
-        self.0.remove(blob);
+        self.0.remove(&blob);
     }
 
     /// Keeps `bytes` as the part of `blob` that begins at `at`. A view is kept, not a copy, unless most of the
     /// memory behind it would be kept for nothing.
     pub fn write(&mut self, blob: BlobId, at: u64, bytes: Uint8Array) {
-        let Some(chunks) = self.0.get_mut(blob) else { return };
+        let Some(chunks) = self.0.get_mut(&blob) else { return };
         let wasteful = u64::from(bytes.length()) * 2 < u64::from(bytes.buffer().byte_length());
         let bytes = if wasteful { bytes.slice(0, bytes.length()) } else { bytes };
         chunks.insert(at, bytes);
@@ -34,13 +34,11 @@ impl Blobs {
 
     /// Copies `blob[at..at + len]` to `target` at `offset`; false when not all of it is there.
     pub fn copy_to(&self, blob: BlobId, at: u64, len: u64, target: &Uint8Array, offset: u32) -> bool {
-        let Some(chunks) = self.0.get(blob) else { return false };
+        let Some(chunks) = self.0.get(&blob) else { return false };
+        let first = chunks.range(..=at).next_back().map_or(at, |(&start, _)| start);
         let end = at.saturating_add(len);
         let mut next = at;
-        for &(start, ref chunk) in chunks.entries_around(at) {
-            if next >= end {
-                break;
-            }
+        for (&start, chunk) in chunks.range(first..end) {
             let chunk_end = start + u64::from(chunk.length());
             if chunk_end <= next {
                 continue;
@@ -69,11 +67,11 @@ impl Blobs {
 
     /// Bytes held in a blob.
     pub fn len(&self, blob: BlobId) -> u64 {
-        self.0.get(blob).map_or(0, |chunks| chunks.iter().map(|(_, chunk)| u64::from(chunk.length())).sum())
+        self.0.get(&blob).map_or(0, |chunks| chunks.values().map(|chunk| u64::from(chunk.length())).sum())
     }
 
     /// Forgets all blobs.
     pub fn clear(&mut self) {
-        self.0 = Map::default();
+        self.0.clear();
     }
 }

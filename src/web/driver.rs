@@ -12,10 +12,10 @@ use super::dom::{Timer, now_ms};
 use super::host::Host;
 use super::http::Download;
 use super::link::Link;
-use super::map::Map;
 use super::tracker::Tracker;
 use crate::engine::{Engine, EngineSetup, Input, Output, Placement, Stats};
 use crate::id::{FetchId, LinkId, RequestId, SegmentKey, TrackerId};
+use crate::sorted::SortedMap;
 use crate::time::Time;
 
 /// The bytes of a data frame that the engine looks at.
@@ -36,13 +36,13 @@ pub struct Driver {
     pub(super) me: Weak<Driver>,
     pub(super) host: Host,
     pub(super) blobs: RefCell<Blobs>,
-    pub(super) downloads: RefCell<Map<FetchId, Download>>,
-    pub(super) links: RefCell<Map<LinkId, Rc<Link>>>,
-    pub(super) trackers: RefCell<Map<TrackerId, Tracker>>,
+    pub(super) downloads: RefCell<SortedMap<FetchId, Download>>,
+    pub(super) links: RefCell<SortedMap<LinkId, Rc<Link>>>,
+    pub(super) trackers: RefCell<SortedMap<TrackerId, Tracker>>,
     /// What the player waits for.
-    pub(super) wants: RefCell<Map<RequestId, SegmentKey>>,
+    pub(super) wants: RefCell<SortedMap<RequestId, SegmentKey>>,
     /// Segments in the cache that came from the second-level storage; their speed says nothing of the network.
-    pub(super) from_storage: RefCell<Map<SegmentKey, ()>>,
+    pub(super) from_storage: RefCell<SortedMap<SegmentKey, ()>>,
     engine: RefCell<Engine>,
     inbox: RefCell<VecDeque<Job>>,
     /// Whether the loop runs. Stays set for good when it was left by a trap: the engine is never touched again.
@@ -159,7 +159,7 @@ impl Driver {
                     self.wants.borrow_mut().insert(request, key);
                 }
                 if let Input::Cancel { request } = input {
-                    self.wants.borrow_mut().remove(request);
+                    self.wants.borrow_mut().remove(&request);
                 }
                 let wanted = if let Input::Want { key, .. } = &input { Some(*key) } else { None };
                 self.engine.borrow_mut().handle(now, input);

@@ -109,7 +109,7 @@ impl Drop for Download {
 impl Driver {
     /// The response head of a download.
     pub(super) fn fetch_opened(&self, fetch: FetchId, head: HttpHead) {
-        if let Some(download) = self.downloads.borrow_mut().get_mut(fetch) {
+        if let Some(download) = self.downloads.borrow_mut().get_mut(&fetch) {
             download.total = head.body_bytes.unwrap_or(0) as f64;
             let left_ms = self.host.load_limit_ms() - (now_ms() - download.started_ms);
             download.limit.set(left_ms);
@@ -121,7 +121,7 @@ impl Driver {
 
     /// Bytes of a download's body, in order.
     pub(super) fn fetch_bytes(&self, fetch: FetchId, bytes: Uint8Array) {
-        if bytes.length() > 0 && self.downloads.borrow().get(fetch).is_some() {
+        if bytes.length() > 0 && self.downloads.borrow().contains_key(&fetch) {
             self.note_bytes(fetch, bytes.length());
             self.push(Job::Chunk(fetch, bytes));
         }
@@ -129,14 +129,14 @@ impl Driver {
 
     /// Bytes of a download that are not here yet have moved on the network.
     pub(super) fn fetch_alive(&self, fetch: FetchId) {
-        if self.downloads.borrow().get(fetch).is_some() {
+        if self.downloads.borrow().contains_key(&fetch) {
             self.push(Job::Chunk(fetch, Uint8Array::new_with_length(0)));
         }
     }
 
     /// The end of a download's body.
     pub(super) fn fetch_done(&self, fetch: FetchId) {
-        let ended = self.downloads.borrow_mut().remove(fetch);
+        let ended = self.downloads.borrow_mut().remove(&fetch);
         if ended.is_some() {
             self.input(Input::FetchDone { fetch });
         }
@@ -144,7 +144,7 @@ impl Driver {
 
     /// The failure of a download.
     pub(super) fn fetch_failed(&self, fetch: FetchId, error: FetchError) {
-        if self.downloads.borrow().get(fetch).is_some() {
+        if self.downloads.borrow().contains_key(&fetch) {
             self.end_fetch(fetch);
             self.input(Input::FetchFailed { fetch, error });
         }
@@ -255,7 +255,7 @@ impl Errand {
     fn transport(&self, transport: &Transport) -> Result<(), JsValue> {
         let abort = transport.start(&JsValue::UNDEFINED, FetchSink::new(self.driver.clone(), self.fetch))?;
         self.with_driver(|driver| {
-            if let Some(download) = driver.downloads.borrow_mut().get_mut(self.fetch) {
+            if let Some(download) = driver.downloads.borrow_mut().get_mut(&self.fetch) {
                 download.abort = abort.dyn_into().ok();
             }
         });

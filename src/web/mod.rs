@@ -24,7 +24,6 @@ mod driver;
 mod host;
 mod http;
 mod link;
-mod map;
 mod outputs;
 mod shell;
 mod sink;

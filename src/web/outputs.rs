@@ -28,7 +28,7 @@ impl Driver {
                 }
             }
             Output::SendTracker { tracker, text } => {
-                if let Some(socket) = self.trackers.borrow().get(tracker) {
+                if let Some(socket) = self.trackers.borrow().get(&tracker) {
                     socket.send(&text);
                 }
             }
@@ -62,7 +62,7 @@ impl Driver {
 
     pub(super) fn event(&self, event: &Event) {
         if let Event::SegmentEvicted { key } = event {
-            self.from_storage.borrow_mut().remove(*key);
+            self.from_storage.borrow_mut().remove(key);
         }
         self.host.event(to_js(event));
     }
@@ -77,7 +77,7 @@ impl Driver {
     /// Ends a download and what the player sees of it.
     pub(super) fn end_fetch(&self, fetch: FetchId) {
         // Dropped after the map is released: dropping aborts, and aborting calls listeners.
-        let ended = self.downloads.borrow_mut().remove(fetch);
+        let ended = self.downloads.borrow_mut().remove(&fetch);
         if let Some(download) = ended {
             for request in self.waiting_for(download.key) {
                 self.host.progress(request.0, 0.0, 0.0, 0.0, 0.0);
@@ -87,7 +87,8 @@ impl Driver {
 
     /// Tells the player how the download for what it waits for stands.
     pub(super) fn report_progress(&self, fetch: FetchId) {
-        let progress = self.downloads.borrow().get(fetch).map(|download| (download.key, download.progress()));
+        let progress =
+            self.downloads.borrow().get(&fetch).map(|download| (download.key, download.progress()));
         let Some((key, (started_ms, first_ms, loaded, total))) = progress else { return };
         for request in self.waiting_for(key) {
             self.host.progress(request.0, started_ms, first_ms, loaded, total);
@@ -105,7 +106,7 @@ impl Driver {
 
     fn waiting_for(&self, key: SegmentKey) -> Vec<RequestId> {
         let wants = self.wants.borrow();
-        wants.iter().filter(|(_, wanted)| *wanted == key).map(|(request, _)| *request).collect()
+        wants.iter().filter(|(_, wanted)| **wanted == key).map(|(request, _)| *request).collect()
     }
 
     fn start_link(&self, link: LinkId, role: Role) {
@@ -117,11 +118,11 @@ impl Driver {
     }
 
     fn link(&self, link: LinkId) -> Option<Rc<Link>> {
-        self.links.borrow().get(link).cloned()
+        self.links.borrow().get(&link).cloned()
     }
 
     fn take_link(&self, link: LinkId) -> Option<Rc<Link>> {
-        self.links.borrow_mut().remove(link)
+        self.links.borrow_mut().remove(&link)
     }
 
     /// Ends a link and tells the engine, once.
@@ -132,7 +133,7 @@ impl Driver {
     }
 
     pub(super) fn take_tracker(&self, tracker: crate::id::TrackerId) -> Option<Tracker> {
-        self.trackers.borrow_mut().remove(tracker)
+        self.trackers.borrow_mut().remove(&tracker)
     }
 
     fn send(&self, link: LinkId, message: &Uint8Array) {
@@ -168,7 +169,7 @@ impl Driver {
         wasm_bindgen_futures::spawn_local(async move {
             let ok = wasm_bindgen_futures::JsFuture::from(verdict).await.is_ok_and(|ok| ok == JsValue::TRUE);
             let Some(driver) = me.upgrade() else { return };
-            if !ok && driver.from_storage.borrow_mut().remove(key).is_some() {
+            if !ok && driver.from_storage.borrow_mut().remove(&key).is_some() {
                 driver.host.unstore(&key.to_string());
             }
             driver.input(Input::Verified { blob, ok });
@@ -176,12 +177,12 @@ impl Driver {
     }
 
     fn deliver(&self, request: RequestId, blob: BlobId, len: u64, timing: DeliveryTiming) {
-        let Some(key) = self.wants.borrow_mut().remove(request) else { return };
+        let Some(key) = self.wants.borrow_mut().remove(&request) else { return };
         let Some(bytes) = self.blobs.borrow().assemble(blob, len) else {
             return self.host.fail(request.0, "unknown", 0, "the segment's bytes are gone");
         };
         let mut total_ms = timing.total.as_secs_f64() * 1000.0;
-        let stored = self.from_storage.borrow().get(key).is_some();
+        let stored = self.from_storage.borrow().contains_key(&key);
         if stored {
             // Its speed was that of a disk. Tell the player what the network would have taken.
             if let Some(rate_bps) = self.stats().map(|stats| stats.http_rate_bps).filter(|&rate| rate > 0) {
@@ -201,7 +202,7 @@ impl Driver {
     }
 
     fn fail(&self, request: RequestId, why: &RequestFailure) {
-        self.wants.borrow_mut().remove(request);
+        self.wants.borrow_mut().remove(&request);
         let (kind, status, message) = match why {
             RequestFailure::UnknownSegment => ("unknown", 0, "unknown segment"),
             RequestFailure::Http(FetchError::Status(status)) => ("status", *status, ""),
@@ -215,7 +216,7 @@ impl Driver {
 
     /// Notes when a download began to give bytes, and how many.
     pub(super) fn note_bytes(&self, fetch: FetchId, bytes: u32) {
-        if let Some(download) = self.downloads.borrow_mut().get_mut(fetch) {
+        if let Some(download) = self.downloads.borrow_mut().get_mut(&fetch) {
             download.note_bytes(now_ms(), bytes);
         }
         self.report_progress(fetch);

@@ -1,0 +1,82 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { load } from "./modules.mjs";
+
+const { parseOptions } = await load("options.ts");
+
+test("hooks are taken out, the rest stays as it is", () => {
+  const validator = () => true;
+  const storage = { store() {}, get() {}, remove() {} };
+  const rtcConfig = { iceServers: [{ urls: "stun:stun.example.com" }] };
+  const { json, hooks, problems } = parseOptions(
+    {
+      presets: "vod",
+      segments: { swarmId: "x" },
+      loader: {
+        useP2P: undefined,
+        cacheBytes: 5,
+        segmentValidator: validator,
+        segmentsStorage: storage,
+        rtcConfig,
+      },
+    },
+    false,
+  );
+  assert.deepEqual(problems, []);
+  assert.deepEqual(JSON.parse(json), {
+    presets: "vod",
+    segments: { swarmId: "x" },
+    loader: { cacheBytes: 5 },
+  });
+  assert.equal(hooks.segmentValidator, validator);
+  assert.equal(hooks.segmentsStorage, storage);
+  assert.equal(hooks.rtcConfig, rtcConfig);
+});
+
+test("unknown keys and wrong sections reach the engine, which says what is wrong with them", () => {
+  assert.deepEqual(JSON.parse(parseOptions({ lodaer: { a: 1 }, loader: 7 }, false).json), {
+    lodaer: { a: 1 },
+    loader: 7,
+  });
+});
+
+test("what JSON would lose or change is an error that names its place", () => {
+  const { problems } = parseOptions(
+    {
+      segments: { swarmId: Symbol("s") },
+      limits: { maxPeers: Number.NaN, maxTracks: 5n },
+      loader: {
+        cachedSegmentExpiration: Infinity,
+        trackerAnnounce: ["wss://a.example", new URL("wss://b.example")],
+      },
+    },
+    false,
+  );
+  assert.deepEqual(problems, [
+    "segments.swarmId: Symbol(s) is not allowed; it must be plain data (text, number, true, false, list or object)",
+    "limits.maxPeers: NaN is not allowed; it must be plain data (text, number, true, false, list or object)",
+    "limits.maxTracks: 5 is not allowed; it must be plain data (text, number, true, false, list or object)",
+    "loader.cachedSegmentExpiration: Infinity is not allowed; it must be plain data (text, number, true, false, list or object)",
+    "loader.trackerAnnounce[1]: a URL is not allowed; it must be plain data (text, number, true, false, list or object)",
+  ]);
+});
+
+test("hooks of the wrong kind are errors", () => {
+  const { problems } = parseOptions(
+    { loader: { segmentValidator: 5, segmentsStorage: { get() {} }, rtcConfig: "stun:x", xhrSetup: null } },
+    false,
+  );
+  assert.deepEqual(problems, [
+    "loader.segmentValidator: 5 is not allowed; it must be a function",
+    "loader.xhrSetup: null is not allowed; it must be a function",
+    "loader.segmentsStorage: an object is not allowed; it must be an object with store, get and remove",
+    'loader.rtcConfig: "stun:x" is not allowed; it must be an RTCConfiguration object',
+  ]);
+});
+
+test("phones keep less, unless the page says otherwise", () => {
+  const cacheBytes = (options) => JSON.parse(parseOptions(options, true).json).loader.cacheBytes;
+  assert.equal(cacheBytes({}), 96 * 1024 * 1024);
+  assert.equal(cacheBytes({ loader: { cacheBytes: undefined } }), 96 * 1024 * 1024);
+  assert.equal(cacheBytes({ loader: { cacheBytes: 1 } }), 1);
+});
