@@ -98,7 +98,7 @@ const stages = {
     after: ["build"],
     counts: true,
     prepare: buildTracker,
-    steps: () => [nodeTests(testFiles("tests/browser"))],
+    steps: () => [nodeTests([...testFiles("tests/browser"), ...testFiles("examples")])],
   },
 };
 

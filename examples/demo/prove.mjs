@@ -18,14 +18,14 @@ addEventListener("demo-start", () => {
   window.demo.hls.on(Hls.Events.FRAG_LOADED, (_, { frag, payload }) => {
     // The digest takes its copy at once; after this call the player may give the buffer to its worker.
     const digest = crypto.subtle.digest("SHA-256", payload);
-    const { start = 0, end = 0 } = frag.byteRange.length
-      ? { start: frag.byteRange[0], end: frag.byteRange[1] }
-      : {};
+    // The player's own reading of EXT-X-BYTERANGE; an end of 0 is the end of the file.
+    const [rangeStart = 0, rangeEnd = 0] = frag.byteRange;
     record.buffers.push(
       digest.then((sha256) => ({
         url: frag.url,
-        start,
-        end,
+        sn: frag.sn,
+        rangeStart,
+        rangeEnd,
         bytes: payload.byteLength,
         sha256: [...new Uint8Array(sha256)].map((byte) => byte.toString(16).padStart(2, "0")).join(""),
       })),

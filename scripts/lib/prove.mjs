@@ -1,6 +1,6 @@
 // Plays the demo in headless browsers, checks every buffer, and prints what came from where.
-import { createHash } from "node:crypto";
 import { launchChromium } from "../../tests/browser/harness/chromium.mjs";
+import { checkBuffers } from "../../tests/browser/harness/truth.mjs";
 import { at } from "./run.mjs";
 
 const joinGapMs = 1000;
@@ -33,24 +33,13 @@ export async function prove(demo, { peers, seconds, stream }) {
     await new Promise((done) => setTimeout(done, seconds * 1000));
     const reports = await Promise.all(pages.map((page) => page.evaluate(() => window.proof.report())));
     if (process.env.HLSWARM_SCREENSHOT) await screenshots(pages.at(-1), process.env.HLSWARM_SCREENSHOT);
-    const checks = await Promise.all(reports.map((report) => check(report, demo.origin)));
+    const checks = await Promise.all(
+      reports.map((report) => checkBuffers([report], demo.origin.bytesAt).then(({ wrong }) => wrong)),
+    );
     return tell(reports, checks, demo.origin.segmentsServed());
   } finally {
     await browser.close();
   }
-}
-
-/** Compares what a player was given with the origin's bytes. */
-async function check({ buffers }, origin) {
-  const wrong = [];
-  for (const { url, start, end, bytes, sha256 } of buffers) {
-    const truth = createHash("sha256")
-      .update(await origin.bytesAt(url, start, end))
-      .digest("hex");
-    if (truth !== sha256)
-      wrong.push(`${url}: ${bytes} bytes with SHA-256 ${sha256}, the origin has ${truth}`);
-  }
-  return wrong;
 }
 
 const mb = (bytes) => (bytes / 1e6).toFixed(2);
