@@ -7,8 +7,8 @@
  * ```
  */
 import type Hls from "hls.js";
+import { loadEngine } from "./engine.js";
 import type { Events } from "./events.js";
-import { loadEngine } from "./init.js";
 import { type Options, show } from "./options.js";
 import { Session } from "./session.js";
 import type { Stats } from "./stats.js";
