@@ -1,0 +1,242 @@
+//! Simulated time: events in order, and the queue that holds them.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BinaryHeap};
+
+use hlswarm::id::ByteRange;
+
+use crate::links::Message;
+
+/// Who an event is for or from: viewers first, then trackers, then the origin.
+pub(crate) type ActorId = u32;
+
+/// Something that happens to an actor.
+#[derive(Debug)]
+pub(crate) enum Event {
+    /// A viewer opens the page.
+    Join,
+    /// A viewer goes, without a word if `vanish`.
+    Leave { vanish: bool },
+    /// The fault with this index of the scenario begins.
+    FaultBegins(u16),
+    /// The fault with this index ends.
+    FaultEnds(u16),
+    /// One seek of a seek storm.
+    Seek(u8),
+    /// The time that the engine asked for.
+    EngineTimer,
+    /// The time that the player asked for.
+    PlayerTimer,
+    /// A playlist of the player's track arrives.
+    Playlist { track: u8, rendition: u8 },
+    /// The uplink has sent a message.
+    UplinkDone,
+    /// The downlink has received a piece.
+    DownlinkDone,
+    /// Something may be sent or received that had to wait for its own rate limit.
+    Retry,
+    /// The browser has made a description.
+    Described { link: u32 },
+    /// Candidates come after the description.
+    LateCandidates { link: u32 },
+    /// The offering side's channel opens.
+    Connected { link: u32 },
+    /// The browser gives a connection up that was not made or whose other end is silent.
+    GiveUp { link: u32 },
+    /// The other side's channel is open.
+    PeerConnected { link: u32, peer: ActorId, peer_link: u32 },
+    /// A message of a channel.
+    Wire { link: u32, message: Box<Message> },
+    /// Bytes of a channel were received.
+    Ack { link: u32, bytes: u32 },
+    /// The other side closed the channel.
+    PeerClosed { link: u32 },
+    /// The other side has been silent for as long as a browser waits.
+    PeerLost { link: u32 },
+    /// The page's validator answers.
+    Verified { blob: u32, ok: bool },
+    /// A request reaches the origin.
+    Request { fetch: u32, resource: u32, range: Option<Box<ByteRange>> },
+    /// A viewer took bytes of a limited download.
+    Credit { fetch: u32, bytes: u32 },
+    /// A viewer's abort reaches the origin.
+    Abort { fetch: u32 },
+    /// The origin's line has sent a piece.
+    OriginDone,
+    /// A response head.
+    Head { fetch: u32, head: Box<ResponseHead> },
+    /// More of a body has left the origin.
+    Grant { fetch: u32, bytes: u32 },
+    /// The connection of a download broke.
+    Broken { fetch: u32 },
+    /// A request has had no answer for as long as a player waits.
+    NoAnswer { fetch: u32 },
+    /// A socket is opened to a tracker; `socket` counts a viewer's attempts.
+    SocketOpen { socket: u32 },
+    /// A message of a socket, in either direction.
+    SocketText { socket: u32, text: Box<str> },
+    /// A socket was accepted.
+    SocketUp { socket: u32 },
+    /// A socket was closed or refused, in either direction.
+    SocketDown { socket: u32 },
+    /// The registry's clock.
+    TrackerTick,
+}
+
+/// What a response head says, and how much of the body may follow at once.
+#[derive(Debug)]
+pub(crate) struct ResponseHead {
+    pub status: u16,
+    pub resource: u32,
+    /// Bytes of the resource that the body holds.
+    pub body: std::ops::Range<u32>,
+    pub says_length: bool,
+    pub content_range: Option<ByteRange>,
+    /// Bytes that have left the origin with the head; the rest comes by [`Event::Grant`].
+    pub granted: u32,
+    /// Highest rate of this download in bytes per second.
+    pub bytes_per_s: Option<f64>,
+    /// The body breaks off after so many bytes.
+    pub breaks_after: Option<u32>,
+}
+
+/// An event with its place in the order of all events. The order depends on the simulation alone, not on how actors
+/// are spread over threads.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub at_us: u64,
+    pub target: ActorId,
+    pub source: ActorId,
+    pub number: u32,
+    pub event: Event,
+}
+
+impl Entry {
+    fn order(&self) -> (u64, ActorId, ActorId, u32) {
+        (self.at_us, self.target, self.source, self.number)
+    }
+}
+
+impl PartialEq for Entry {
+    fn eq(&self, other: &Entry) -> bool {
+        self.order() == other.order()
+    }
+}
+
+impl Eq for Entry {}
+
+impl PartialOrd for Entry {
+    fn partial_cmp(&self, other: &Entry) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Entry {
+    // Reversed: the binary heap gives the greatest, we want the earliest.
+    fn cmp(&self, other: &Entry) -> Ordering {
+        other.order().cmp(&self.order())
+    }
+}
+
+/// Events by time: a small heap for the bucket at hand, unsorted buckets for the near future, a map for the rest.
+/// One big heap would touch cold memory at each of the hundreds of millions of events.
+pub(crate) struct Queue {
+    bucket_us: u64,
+    /// Number of the bucket that `near` holds.
+    current: u64,
+    near: BinaryHeap<Entry>,
+    ring: Vec<Vec<Entry>>,
+    in_ring: usize,
+    far: BTreeMap<u64, Vec<Entry>>,
+}
+
+const RING: u64 = 1024;
+
+impl Queue {
+    pub(crate) fn new(bucket_us: u64) -> Queue {
+        Queue {
+            bucket_us: bucket_us.max(1),
+            current: 0,
+            near: BinaryHeap::new(),
+            ring: (0..RING).map(|_| Vec::new()).collect(),
+            in_ring: 0,
+            far: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn push(&mut self, entry: Entry) {
+        let bucket = entry.at_us / self.bucket_us;
+        if bucket <= self.current {
+            self.near.push(entry);
+        } else if bucket - self.current < RING {
+            self.ring[(bucket % RING) as usize].push(entry);
+            self.in_ring += 1;
+        } else {
+            self.far.entry(bucket).or_default().push(entry);
+        }
+    }
+
+    /// The time of the earliest event.
+    pub(crate) fn next_us(&mut self) -> Option<u64> {
+        while self.near.is_empty() {
+            self.advance()?;
+        }
+        self.near.peek().map(|entry| entry.at_us)
+    }
+
+    /// The earliest event, if it is before `end_us`.
+    pub(crate) fn pop_before(&mut self, end_us: u64) -> Option<Entry> {
+        if self.near.is_empty() && (self.current + 1) * self.bucket_us >= end_us {
+            return None;
+        }
+        (self.next_us()? < end_us).then(|| self.near.pop()).flatten()
+    }
+
+    fn advance(&mut self) -> Option<()> {
+        if self.in_ring == 0 {
+            let (&bucket, _) = self.far.first_key_value()?;
+            self.current = bucket;
+        } else {
+            self.current += 1;
+        }
+        let bucket = std::mem::take(&mut self.ring[(self.current % RING) as usize]);
+        self.in_ring -= bucket.len();
+        self.near.extend(bucket);
+        if let Some(bucket) = self.far.remove(&self.current) {
+            self.near.extend(bucket);
+        }
+        Some(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn events_come_in_order_whatever_their_distance() {
+        let mut queue = Queue::new(5_000);
+        let mut state = 1u64;
+        let mut expected = Vec::new();
+        let mut push = |queue: &mut Queue, expected: &mut Vec<u64>, from: u64, number: u32| {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            let at_us = from + (state >> 33) % [3_000, 100_000, 50_000_000][number as usize % 3];
+            expected.push(at_us);
+            queue.push(Entry { at_us, target: 0, source: 0, number, event: Event::EngineTimer });
+        };
+        for number in 0..500 {
+            push(&mut queue, &mut expected, 0, number);
+        }
+        let mut seen = Vec::new();
+        while let Some(at_us) = queue.next_us() {
+            assert!(queue.pop_before(at_us).is_none());
+            let entry = queue.pop_before(at_us + 1).expect("the event just announced");
+            seen.push(entry.at_us);
+            if seen.len() < 500 {
+                push(&mut queue, &mut expected, entry.at_us, 500 + seen.len() as u32);
+            }
+        }
+        expected.sort_unstable();
+        assert_eq!(seen, expected);
+    }
+}

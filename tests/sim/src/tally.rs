@@ -1,0 +1,85 @@
+//! What is counted for one viewer.
+
+use std::collections::BTreeMap;
+
+use hlswarm::engine::Stats;
+
+use crate::media::{Catalog, Place};
+use crate::player::Seen;
+
+/// One viewer's counts. Bytes are segment bytes unless a name says otherwise.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Tally {
+    pub id: u32,
+    pub joined_us: u64,
+    pub left_us: u64,
+    pub seen: Seen,
+    /// The segment that the player asked for first.
+    pub first: Option<Place>,
+    pub delivered: u64,
+    pub p2p_delivered: u64,
+    /// Bytes that the origin served, by segment.
+    pub served: BTreeMap<Place, u64>,
+    pub p2p_received: u64,
+    /// Bytes put on the uplink, frame heads included.
+    pub uploaded: u64,
+    /// Bytes that arrived and were of no use.
+    pub discarded: u64,
+    pub wrong: u32,
+    /// Requests that reached the origin's door.
+    pub requests: u32,
+    pub engine_fetches: u32,
+    pub playlists: u32,
+    pub fallbacks: u32,
+    pub unknown: u32,
+    /// Segments loaded over HTTP, from peers, from both.
+    pub loaded: [u32; 3],
+    pub links: u32,
+    pub peers: u32,
+    pub first_peer_us: Option<u64>,
+    pub peers_at_end: u32,
+    pub control_frames: u64,
+    pub control_bytes: u64,
+    pub tracker_messages: u32,
+    pub most_bytes: u64,
+    pub most_buffered: u64,
+    /// For live segments: index, and milliseconds from its appearance at the origin to its delivery.
+    pub reach: Vec<(u32, u32)>,
+    pub links_checked_us: u64,
+    pub doubled_s: u32,
+}
+
+impl Tally {
+    pub(crate) fn new(id: u32, now_us: u64) -> Tally {
+        Tally { id, joined_us: now_us, ..Tally::default() }
+    }
+
+    /// The origin served bytes of a segment.
+    pub(crate) fn http(&mut self, place: Place, bytes: u32) {
+        *self.served.entry(place).or_default() += u64::from(bytes);
+    }
+
+    /// Bytes that the origin served.
+    pub(crate) fn http_bytes(&self) -> u64 {
+        self.served.values().sum()
+    }
+
+    /// Bytes that the origin served of the first segment that was asked for.
+    pub(crate) fn http_first_bytes(&self) -> u64 {
+        self.first.and_then(|first| self.served.get(&first)).copied().unwrap_or(0)
+    }
+
+    /// A segment reached the player.
+    pub(crate) fn reached(&mut self, catalog: &Catalog, place: Place, now_us: u64) {
+        let available = catalog.available_us(place.index);
+        // Segments that were there before the viewer came say nothing of how fast news travels.
+        if catalog.live && available > self.joined_us {
+            self.reach.push((place.index, (now_us.saturating_sub(available) / 1000) as u32));
+        }
+    }
+
+    /// Takes what only the engine's own statistics tell.
+    pub(crate) fn close(&mut self, stats: &Stats) {
+        self.peers_at_end = stats.peers as u32;
+    }
+}

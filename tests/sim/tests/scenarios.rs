@@ -1,0 +1,26 @@
+//! Each scenario in the repository, small: all assertions hold and peers carry something.
+
+use std::path::Path;
+
+use hlswarm_sim::run::RunSetup;
+use hlswarm_sim::scenario::Scenario;
+
+fn holds(name: &str, viewers: u32, length_s: f64) {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("scenarios/{name}.toml"));
+    let mut scenario = Scenario::load(&path).expect("the scenario is in the repository");
+    scenario.length_s = length_s;
+    let setup = RunSetup::new(scenario, viewers, 1);
+    let result = setup.run().expect("the scenario is allowed");
+    assert!(result.failures.is_empty(), "{result}replay: {}", setup.replay(name));
+    assert!(result.row.p2p_ratio > 0.2, "{name}: peers carried {:.3}", result.row.p2p_ratio);
+}
+
+#[test]
+fn vod_holds() {
+    holds("vod", 12, 120.0);
+}
+
+#[test]
+fn flash_crowd_holds() {
+    holds("flash-crowd", 40, 40.0);
+}
