@@ -1,4 +1,4 @@
-use super::harness::{Node, Sent, accept, hello, id, key, refuse, request};
+use super::harness::{KIB, Node, Sent, accept, hello, id, key, refuse, request};
 use crate::config::Config;
 use crate::engine::Event;
 use crate::id::{LinkId, TransferId};
@@ -419,4 +419,35 @@ fn more_than_four_waiting_links_per_slot_are_too_many() {
     node.say(6, &request(1, key(1)));
     assert_eq!(node.frames_on(6), [refuse(1, RefuseReason::Busy)]);
     assert!(node.is_open(6));
+}
+
+#[test]
+fn a_segment_that_arrives_slowly_is_forwarded_to_its_end() {
+    let mut node = Node::linked();
+    let piece = 64 * u64::from(KIB);
+    node.store.put(key(4), Some(32 * piece), 0);
+    node.say(1, &request(77, key(4)));
+    let mut next = 0;
+    for pieces in 1..=32 {
+        node.grow(key(4), pieces * piece);
+        node.wait(200);
+        // The send buffer never rises above its low-water mark, so that the shell has nothing to tell: only pongs do.
+        for message in node.sent_on(1) {
+            match message {
+                Sent::Control(Frame::Ping { nonce }) => node.say(1, &Frame::Pong { nonce }),
+                Sent::Data { len, .. } => next += u64::from(len),
+                _ => {}
+            }
+        }
+    }
+    node.wait(500);
+    next += node
+        .sent_on(1)
+        .iter()
+        .map(|message| match message {
+            Sent::Data { len, .. } => u64::from(*len),
+            _ => 0,
+        })
+        .sum::<u64>();
+    assert_eq!(next, 32 * piece);
 }
