@@ -34,6 +34,7 @@ export async function buildPackage() {
 
 /** The tracker's program. @returns its path */
 export async function buildTracker() {
+  console.log("build: the tracker");
   const { ok } = await run("cargo", ["build", "--release", "--locked", "--quiet", "-p", "hlswarm-tracker"]);
   if (!ok) throw new Problem("the tracker could not be built, see above");
   return path.join(process.env.CARGO_TARGET_DIR ?? at("target"), "release", "hlswarm-tracker");
