@@ -61,9 +61,9 @@ impl Bucket {
 
     /// Takes a token, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
-        let gained = now.since(self.refilled).as_micros() / self.every.as_micros().max(1);
+        let gained = now.since(self.refilled).as_micros() as u64 / (self.every.as_micros() as u64).max(1);
         let missing = self.burst - self.tokens;
-        if gained >= u128::from(missing) {
+        if gained >= u64::from(missing) {
             self.tokens = self.burst;
             self.refilled = now;
         } else {

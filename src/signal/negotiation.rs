@@ -186,7 +186,11 @@ impl Signal {
         for link in self.links.ids(|link| link.is_pending() && link.since + limit <= cx.now) {
             let Some(peer) = self.links.get(link).and_then(Link::peer) else { continue };
             self.close_link(cx, link);
-            self.negotiation_failed(cx, peer, format!("not connected within {} ms", limit.as_millis()));
+            self.negotiation_failed(
+                cx,
+                peer,
+                format!("not connected within {} ms", limit.as_millis() as u64),
+            );
         }
     }
 
