@@ -44,8 +44,9 @@ options! {
         send_stall_ms: u64 = 5000, "sendStallMs", "ms", 100..=600_000;
         /// An upload that takes this many times its expected time is dropped and its slot freed.
         upload_time_factor: u32 = 3, "uploadTimeFactor", "times", 1..=100;
-        /// Uploads at a time. Four keep an uplink busy while each still gets a useful share of it.
-        upload_slots: usize = 4, "uploadSlots", "uploads", 0..=64;
+        /// Most peers that are served at a time. How many it is within that is learnt from how fast the uploads are: each
+        /// should get a useful share of the uplink.
+        upload_slots: usize = 12, "uploadSlots", "uploads", 0..=64;
         /// A download from a peer must bring at least this much, over `minReceiveWindowMs`.
         min_receive_bytes_per_second: u64 = 8 * KIB, "minReceiveBytesPerSecond", "bytes/s", 0..=16 * MIB;
         /// The window of `minReceiveBytesPerSecond`.

@@ -10,6 +10,9 @@ use crate::wire::HaveState;
 use super::io::{DeliveryTiming, Output, Playhead, RequestFailure, TimelineUpdate};
 use super::{Engine, Event, SegmentSource};
 
+/// Uploads should run at this many times the rate at which the stream plays.
+const UPLOAD_GOAL: u64 = 2;
+
 /// What is remembered of a cached segment, to answer the player honestly later.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Kept {
@@ -147,7 +150,11 @@ impl Engine {
         self.failed.remove(&key);
         if let Some(segment) = self.timeline.segment(key) {
             let played = Duration::from_millis(u64::from(segment.duration_ms));
-            self.media_rates.entry(key.track).or_default().record(len, played);
+            let rate = self.media_rates.entry(key.track).or_default();
+            rate.record(len, played);
+            if let Some(bps) = rate.bps() {
+                self.swarm.set_upload_goal(bps / 8 * UPLOAD_GOAL);
+            }
         }
         self.outbox.push_back(Output::Event(Event::SegmentLoaded {
             key,

@@ -165,16 +165,11 @@ impl Engine {
             }
             return;
         }
-        let (Some(first), Some(latest)) = (
-            download.peers.iter().map(|source| source.started).min(),
-            download.peers.iter().map(|source| source.last_progress).max(),
-        ) else {
-            return;
-        };
-        let bps: u64 = download.peers.iter().filter_map(|source| source.bps(self.now)).sum();
+        let Some(first) = download.peers.iter().map(|source| source.started).min() else { return };
         let missing_bytes = download
             .missing_bytes()
             .or_else(|| Some(queued.expected_bytes?.saturating_sub(download.received.len())));
+        let left = download.time_left(self.now, queued.expected_bytes);
         let view = self.view(company);
         let refetched = match (self.config.loader.http_download_ranges, missing_bytes) {
             (true, Some(missing)) => Some(missing),
@@ -185,9 +180,7 @@ impl Engine {
             required: queued.ahead_of_want == 0
                 || queued.priority <= self.config.loader.required_segments_priority,
             running_for: self.now.since(first),
-            idle_for: self.now.since(latest),
-            missing_bytes,
-            bps: (bps > 0).then_some(bps),
+            left,
             http_span: view.http_span(refetched, queued.duration),
             http_blocked: self.failed.contains_key(&queued.key) || !self.online,
         };

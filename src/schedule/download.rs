@@ -5,8 +5,9 @@ use std::time::Duration;
 use crate::id::{BlobId, ByteRange, FetchId, LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::Time;
 
+use super::policy::IDLE_LIMIT;
 use super::ranges::RangeSet;
-use super::throughput::RateEstimate;
+use super::throughput::{RateEstimate, span_for};
 
 /// What is known of a segment's length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,6 +167,27 @@ impl Download {
             from = gap_end;
         }
         None
+    }
+
+    /// How long until the last byte if the sources go on as they do: as long as the slowest needs for its part. `None`
+    /// when a source is not measured or has been silent for [`IDLE_LIMIT`], or some bytes are not asked of anybody.
+    pub fn time_left(&self, now: Time, expected_bytes: Option<u64>) -> Option<Duration> {
+        let end = self.total.bytes().or(expected_bytes)?;
+        if self.unasked(end).is_some() {
+            return None;
+        }
+        let mut longest = Duration::ZERO;
+        for source in &self.peers {
+            let left = source.end.min(end).saturating_sub(source.next());
+            if left == 0 {
+                continue;
+            }
+            if now.since(source.last_progress) >= IDLE_LIMIT {
+                return None;
+            }
+            longest = longest.max(span_for(left, source.bps(now)?));
+        }
+        Some(longest)
     }
 
     /// Notes `len` bytes at `at` and returns the part that is new, as `(offset, length)`; bytes are kept only where

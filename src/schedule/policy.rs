@@ -236,12 +236,9 @@ pub struct Progress {
     pub required: bool,
     /// How long it has been running.
     pub running_for: Duration,
-    /// How long no byte has arrived.
-    pub idle_for: Duration,
-    /// Bytes that are still missing, if the length is known.
-    pub missing_bytes: Option<u64>,
-    /// Rate of this download in bits per second, if measured.
-    pub bps: Option<u64>,
+    /// How long until the last byte, by the slowest of its sources; `None` if that cannot be told: a source is not
+    /// measured yet or sends nothing, or nobody brings some of the bytes.
+    pub left: Option<Duration>,
     /// How long HTTP would take for what it would have to fetch.
     pub http_span: Duration,
     /// Whether HTTP failed for it less than `httpFailedSegmentTimeout` ago.
@@ -274,11 +271,7 @@ impl View<'_> {
         if !slack.is_zero() {
             return Review::Keep(slack.min(look_again));
         }
-        let left = match (progress.missing_bytes, progress.bps) {
-            (Some(bytes), Some(bps)) if progress.idle_for < IDLE_LIMIT => Some(span_for(bytes, bps)),
-            _ => None,
-        };
-        match left {
+        match progress.left {
             Some(left) if left <= progress.need_in.max(progress.http_span) => Review::Keep(CLOSE_LOOK),
             // Give a download that has only just begun the time of one answer.
             None if progress.running_for < CLOSE_LOOK && progress.need_in > progress.http_span => {
@@ -290,8 +283,8 @@ impl View<'_> {
     }
 }
 
-/// A download without a byte for this long is not counted on.
-pub const IDLE_LIMIT: Duration = Duration::from_millis(1500);
+/// A source without a byte for this long is not counted on.
+pub const IDLE_LIMIT: Duration = Duration::from_millis(1000);
 
 /// Whether a random HTTP download is due, as the settings define it: with probability
 /// `httpDownloadProbability` x candidates one of them is fetched. `roll` and `pick` are uniform in 0..1.

@@ -70,6 +70,10 @@ pub struct Swarm {
     admission: Admission,
     announcer: Announcer,
     slots_used: usize,
+    /// How many peers are served at a time: learnt, at most `limits.uploadSlots`.
+    places: usize,
+    /// How fast each upload should be, in bytes a second.
+    upload_goal: u64,
     /// The link that was given a slot last.
     served: LinkId,
     uploaded_bytes: u64,
@@ -92,6 +96,8 @@ impl Swarm {
             admission: Admission::new(),
             announcer: Announcer::new(limits.have_window),
             slots_used: 0,
+            places: serve::FIRST_PLACES.min(limits.upload_slots),
+            upload_goal: 0,
             served: LinkId(0),
             uploaded_bytes: 0,
             limits,

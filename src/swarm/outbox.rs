@@ -98,9 +98,9 @@ impl Outbox {
         self.queue.remove(place)
     }
 
-    /// Uploads that wait for a slot although their bytes are there.
-    pub(super) fn waiting(&self) -> usize {
-        if self.slot { 0 } else { self.queue.iter().filter(|upload| upload.is_ready()).count() }
+    /// The rate at which the link drains, in bytes a second, if its buffer was ever full.
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
+        self.meter.bytes_per_second()
     }
 
     /// Whether a slot would be of use now.

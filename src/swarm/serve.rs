@@ -10,8 +10,8 @@ use super::api::{Close, SegmentStore, SwarmOut};
 use super::outbox::Stop;
 use super::upload::Upload;
 
-/// Links that may wait for each upload slot. More would wait longer than it takes to find another source.
-const WAITING_PER_SLOT: usize = 4;
+/// How many peers are served at a time before anything is known of the uplink.
+pub(super) const FIRST_PLACES: usize = 2;
 
 /// A peer's request.
 pub(super) struct Request {
@@ -73,10 +73,27 @@ impl Swarm {
         }
     }
 
-    /// Whether as many links wait for a slot as may.
+    /// Whether as many peers are served as get a useful share of the uplink each. One more would slow down all, while
+    /// it can have the segment sooner from one of those who are getting it now.
     fn is_crowded(&self) -> bool {
-        let waiting = self.links.iter().filter(|peer| peer.outbox.waiting() > 0).count();
-        waiting >= self.limits.upload_slots * WAITING_PER_SLOT
+        let served = self.links.iter().filter(|peer| peer.outbox.len() > 0).count();
+        served >= self.places
+    }
+
+    /// How fast each upload should be, in bytes a second: faster than the stream plays, so that a segment passes
+    /// through several viewers within its own duration.
+    pub fn set_upload_goal(&mut self, bytes_per_second: u64) {
+        self.upload_goal = bytes_per_second;
+    }
+
+    /// One upload is through: takes on one more at a time if it was fast enough, one less if not.
+    fn learn_places(&mut self, rate: Option<u64>) {
+        // A link whose buffer was never full has no measured rate: it takes all that it is given.
+        self.places = if rate.is_none_or(|rate| rate >= self.upload_goal) {
+            (self.places + 1).min(self.limits.upload_slots)
+        } else {
+            self.places.saturating_sub(1).max(1)
+        };
     }
 
     fn queue(
@@ -256,6 +273,8 @@ impl Swarm {
                 }
                 Stop::Finished { key, bytes } => {
                     let id = peer.id;
+                    let rate = peer.outbox.bytes_per_second();
+                    self.learn_places(rate);
                     out.event_if(id.map(|peer| Event::Uploaded { peer, key, bytes }));
                     if self.next_in_turn().is_some() {
                         if let Some(peer) = self.links.get_mut(place) {

@@ -157,9 +157,7 @@ fn progress() -> Progress {
         need_in: SECOND,
         required: true,
         running_for: SECOND,
-        idle_for: Duration::ZERO,
-        missing_bytes: Some(100_000),
-        bps: Some(8_000_000),
+        left: Some(SECOND / 10),
         http_span: SECOND / 2,
         http_blocked: false,
     }
@@ -174,17 +172,16 @@ fn review(progress: &Progress) -> Review {
 #[test]
 fn a_download_that_will_make_it_is_kept() {
     assert!(matches!(review(&progress()), Review::Keep(_)));
-    assert!(matches!(review(&Progress { need_in: 30 * SECOND, bps: None, ..progress() }), Review::Keep(_)));
+    assert!(matches!(review(&Progress { need_in: 30 * SECOND, left: None, ..progress() }), Review::Keep(_)));
 }
 
 #[test]
 fn a_download_that_will_not_make_it_is_replaced() {
-    assert!(matches!(review(&Progress { bps: Some(100_000), ..progress() }), Review::Fallback(_)));
-    assert!(matches!(review(&Progress { bps: None, ..progress() }), Review::Fallback(_)));
-    assert!(matches!(review(&Progress { idle_for: 2 * SECOND, ..progress() }), Review::Fallback(_)));
-    let not_needed = Progress { required: false, bps: None, ..progress() };
+    assert!(matches!(review(&Progress { left: Some(8 * SECOND), ..progress() }), Review::Fallback(_)));
+    assert!(matches!(review(&Progress { left: None, ..progress() }), Review::Fallback(_)));
+    let not_needed = Progress { required: false, left: None, ..progress() };
     assert!(matches!(review(&not_needed), Review::Keep(_)));
-    let no_http = Progress { http_blocked: true, bps: None, ..progress() };
+    let no_http = Progress { http_blocked: true, left: None, ..progress() };
     assert!(matches!(review(&no_http), Review::Keep(_)));
 }
 

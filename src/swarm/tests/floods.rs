@@ -19,7 +19,7 @@ fn one_peer_has_sixteen_requests_outstanding() {
 
 #[test]
 fn all_peers_have_sixty_four_requests_outstanding() {
-    let mut node = Node::default();
+    let mut node = Node::default().with_places_for_all();
     node.store.put(key(1), Some(1_000_000), 0);
     for link in 1..=5 {
         node.link(link, link as u8 + 10);

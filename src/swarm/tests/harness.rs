@@ -102,6 +102,12 @@ impl Node {
         node
     }
 
+    /// As if it had been learnt that the uplink serves any number of peers at a time.
+    pub(super) fn with_places_for_all(mut self) -> Node {
+        self.swarm.places = 64;
+        self
+    }
+
     /// Makes a ready link; what was said and told is forgotten.
     pub(super) fn link(&mut self, link: u32, peer: u8) {
         self.up(link, Some(id(peer)), false);
