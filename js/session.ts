@@ -156,6 +156,8 @@ export class Session implements Hub, PlayerListener {
       return null;
     }
     const { host, shell } = run;
+    // How soon it is needed depends on what is buffered, which may just have changed.
+    this.#player.tellPlayhead();
     const request = host.expect(answer);
     host.attempt(() => shell.want(request, track, frag.cc, frag.sn as number));
     return {

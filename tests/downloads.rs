@@ -55,6 +55,16 @@ fn nothing_is_fetched_before_a_new_peer_has_said_what_it_has() {
 }
 
 #[test]
+fn a_player_that_starts_far_into_the_stream_does_not_wait_for_company() {
+    // As at the live edge: nothing is buffered, and the position is still zero.
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(2);
+    rig.playhead(0, 0);
+    rig.want(7);
+    assert_eq!(rig.fetched_sequences(), [7]);
+}
+
+#[test]
 fn a_peer_that_says_nothing_is_not_waited_for() {
     let mut rig = Rig::new(json!({}));
     rig.tracker_up(2);

@@ -85,6 +85,11 @@ export class Player {
     for (const track of audioTracks ?? []) {
       if (track.details) this.#audio(track.url, track.details);
     }
+    this.tellPlayhead();
+  }
+
+  /** Tells where the player is. */
+  tellPlayhead(): void {
     this.#playhead?.tell();
   }
 

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::id::{SegmentKey, TrackId};
 use crate::time::Time;
-use crate::timeline::Timeline;
 
 use super::io::{Playhead, TrackKind};
 
@@ -45,16 +44,19 @@ impl Player {
         Some(playhead.position_ms + played_ms.min(u64::from(playhead.buffered_ms)) as i64)
     }
 
-    /// The segment at the playhead, on a track.
-    pub(super) fn playing(&self, now: Time, timeline: &Timeline, track: TrackId) -> Option<SegmentKey> {
-        timeline.at_position(track, self.position_ms(now)?)
+    /// Whether nothing is left to play at the position.
+    pub(super) fn is_dry(&self, now: Time) -> bool {
+        self.playhead.is_some_and(|(at, playhead)| {
+            let played_ms = now.since(at).as_millis() as u64 * u64::from(playhead.rate_milli) / 1000;
+            played_ms >= u64::from(playhead.buffered_ms)
+        })
     }
 
-    /// How long until something that starts at `start_ms` on the player's timeline is needed. A paused player may
-    /// be started at any moment, so it counts as playing.
-    pub(super) fn need_in(&self, now: Time, start_ms: i64) -> Option<Duration> {
+    /// How long until something that starts at `start_ms` on the player's timeline is needed by a player at
+    /// `position_ms`. A paused player may be started at any moment, so it counts as playing.
+    pub(super) fn need_in(&self, position_ms: i64, start_ms: i64) -> Option<Duration> {
         let (_, playhead) = self.playhead?;
-        let ahead_ms = u64::try_from(start_ms.saturating_sub(self.position_ms(now)?)).unwrap_or(0);
+        let ahead_ms = u64::try_from(start_ms.saturating_sub(position_ms)).unwrap_or(0);
         let rate = u64::from(playhead.rate_milli.max(1000));
         Some(Duration::from_millis(ahead_ms.saturating_mul(1000) / rate))
     }

@@ -4,7 +4,7 @@ use crate::sorted::SortedSet;
 use std::time::Duration;
 
 use crate::config::Coordination;
-use crate::id::{ByteRange, SegmentKey};
+use crate::id::{ByteRange, SegmentKey, TrackId};
 use crate::schedule::policy::PREFETCH_SEGMENTS;
 use crate::schedule::throughput::RateEstimate;
 use crate::wire::Interest;
@@ -24,6 +24,23 @@ pub(super) struct Queued {
 }
 
 impl Engine {
+    /// Where the player plays, or will as soon as it can: with nothing to play at its position, that is where the
+    /// first segment begins that it waits for. A live stream starts so, with the position still at zero.
+    fn position_ms(&self) -> Option<i64> {
+        let position_ms = self.player.position_ms(self.now)?;
+        if !self.player.is_dry(self.now) {
+            return Some(position_ms);
+        }
+        let starts = self.downloads.wants().filter_map(|(_, want)| self.timeline.segment(want.key));
+        let awaited_ms = starts.map(|segment| segment.start_ms).min();
+        Some(awaited_ms.map_or(position_ms, |start_ms| start_ms.max(position_ms)))
+    }
+
+    /// The segment at the playhead, on a track.
+    fn playing(&self, position_ms: Option<i64>, track: TrackId) -> Option<SegmentKey> {
+        self.timeline.at_position(track, position_ms?)
+    }
+
     /// Where the queue of each track begins: the first open request, or what comes after the last one.
     fn queue_heads(&self) -> Vec<(SegmentKey, bool)> {
         let mut heads = Vec::new();
@@ -57,15 +74,16 @@ impl Engine {
             }
             Coordination::Random => self.config.segments.forward_segment_count,
         };
+        let position_ms = self.position_ms();
+        let need_in = |start_ms| self.player.need_in(position_ms?, start_ms);
         let mut queue = Vec::new();
         for (head, wanted) in self.queue_heads() {
-            let playing = self.player.playing(self.now, &self.timeline, head.track);
+            let playing = self.playing(position_ms, head.track);
             let base = playing.and_then(|playing| self.timeline.distance(playing, head)).unwrap_or(0);
             let mut need_without_playhead = Duration::ZERO;
             for (index, segment) in (0u32..).zip(self.timeline.forward(head, count)) {
                 let duration = Duration::from_millis(u64::from(segment.duration_ms));
-                let need_in =
-                    self.player.need_in(self.now, segment.start_ms).unwrap_or(need_without_playhead);
+                let need_in = need_in(segment.start_ms).unwrap_or(need_without_playhead);
                 need_without_playhead += duration;
                 let key = segment.key;
                 if self.cache.get(key).is_some() {
@@ -78,24 +96,25 @@ impl Engine {
                 queue.push(Queued { key, priority, ahead_of_want, need_in, duration, expected_bytes });
             }
         }
-        self.queue_other_wants(&mut queue);
+        self.queue_other_wants(position_ms, &mut queue);
         queue
     }
 
     /// An open request is served wherever it lies: beside the track that the player went over to, or far ahead.
-    fn queue_other_wants(&self, queue: &mut Vec<Queued>) {
+    fn queue_other_wants(&self, position_ms: Option<i64>, queue: &mut Vec<Queued>) {
         for (_, want) in self.downloads.wants() {
             let key = want.key;
             if queue.iter().any(|queued| queued.key == key) {
                 continue;
             }
             let Some(segment) = self.timeline.segment(key) else { continue };
-            let playing = self.player.playing(self.now, &self.timeline, key.track);
+            let playing = self.playing(position_ms, key.track);
+            let need_in = position_ms.and_then(|at| self.player.need_in(at, segment.start_ms));
             queue.push(Queued {
                 key,
                 priority: playing.and_then(|playing| self.timeline.distance(playing, key)).unwrap_or(0),
                 ahead_of_want: 0,
-                need_in: self.player.need_in(self.now, segment.start_ms).unwrap_or(Duration::ZERO),
+                need_in: need_in.unwrap_or(Duration::ZERO),
                 duration: Duration::from_millis(u64::from(segment.duration_ms)),
                 expected_bytes: self.expected_bytes(key),
             });
@@ -115,11 +134,12 @@ impl Engine {
     }
 
     pub(super) fn tell_interest(&mut self) {
+        let position_ms = self.position_ms();
         for (head, _) in self.queue_heads() {
             if self.timeline.kind(head.track) != Some(TrackKind::Main) {
                 continue;
             }
-            let playing = self.player.playing(self.now, &self.timeline, head.track).unwrap_or(head);
+            let playing = self.playing(position_ms, head.track).unwrap_or(head);
             let wanted = if self.downloads.is_wanted(head) { head.sequence + 1 } else { head.sequence };
             self.swarm.set_interest(
                 self.now,
