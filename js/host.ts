@@ -207,7 +207,12 @@ export class Host {
   close(): void {
     this.#controller.abort();
     for (const resource of [...this.#resources]) {
-      harmless(() => (resource.close ? resource.close() : resource.abort?.()));
+      try {
+        if (resource.close) resource.close();
+        else resource.abort?.();
+      } catch {
+        // It is closed, or will never open.
+      }
     }
     this.#resources.clear();
   }
