@@ -59,13 +59,14 @@ impl Engine {
             .max(1);
         let own_part = u128::from(left) * u128::from(rate) / (u128::from(rate) + u128::from(helper_rate));
         let own_part = u64::try_from(own_part).unwrap_or(left).max(LEAST_PART_BYTES);
-        if left.saturating_sub(own_part) < LEAST_PART_BYTES {
+        if left.saturating_sub(own_part) < LEAST_PART_BYTES * 2 {
             return;
         }
         if let Some(download) = self.downloads.get_mut(key)
             && let Some(source) = download.peers.iter_mut().find(|s| s.link == link && s.transfer == transfer)
         {
-            source.end = source.next() + own_part;
+            // Up to the end of a message: the rest of one would take as long as all of it.
+            source.end = source.next() + own_part.next_multiple_of(source.message_bytes.max(1));
         }
         self.start_transfer(key, helper);
     }

@@ -61,6 +61,7 @@ impl Engine {
                 at,
                 end: at + len,
                 received: 0,
+                message_bytes: 0,
                 started: now,
                 first_byte: None,
                 last_progress: now,
@@ -119,6 +120,7 @@ impl Engine {
             return Placement::Discard;
         };
         source.received += bytes;
+        source.message_bytes = source.message_bytes.max(bytes);
         source.last_progress = now;
         source.first_byte.get_or_insert(now);
         let source_left =

@@ -64,6 +64,8 @@ pub struct PeerSource {
     pub end: u64,
     /// Bytes received.
     pub received: u64,
+    /// Bytes of its largest message so far: what is left of its part comes in whole messages.
+    pub message_bytes: u64,
     /// When it was started.
     pub started: Time,
     /// When the first byte arrived.
@@ -185,7 +187,7 @@ impl Download {
             if now.since(source.last_progress) >= IDLE_LIMIT {
                 return None;
             }
-            longest = longest.max(span_for(left, source.bps(now)?));
+            longest = longest.max(span_for(left.max(source.message_bytes), source.bps(now)?));
         }
         Some(longest)
     }
@@ -233,6 +235,7 @@ mod tests {
                 at,
                 end,
                 received,
+                message_bytes: 0,
                 started: Time::ZERO,
                 first_byte: None,
                 last_progress: Time::ZERO,

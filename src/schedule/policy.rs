@@ -272,7 +272,10 @@ impl View<'_> {
             return Review::Keep(slack.min(look_again));
         }
         match progress.left {
-            Some(left) if left <= progress.need_in.max(progress.http_span) => Review::Keep(CLOSE_LOOK),
+            // Rates fall when others ask the same peer. Whatever is quicker than HTTP could be is never the worse choice.
+            Some(left) if left * 3 / 2 <= progress.need_in || left * 2 <= progress.http_span => {
+                Review::Keep(CLOSE_LOOK)
+            }
             // Give a download that has only just begun the time of one answer.
             None if progress.running_for < CLOSE_LOOK && progress.need_in > progress.http_span => {
                 Review::Keep(CLOSE_LOOK)
