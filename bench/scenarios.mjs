@@ -25,6 +25,25 @@ export const scenarios = {
     joinGapMs: 1000,
     checkpoints: [60],
   },
+  // Many short runs of these tell more of start-up than a long one.
+  "start-vod": {
+    title: "start-up: VOD 30 x 4 s, 5 viewers 1 s apart",
+    kind: "vod",
+    segments: 30,
+    segmentSeconds: 4,
+    viewers: 5,
+    joinGapMs: 1000,
+    checkpoints: [5],
+  },
+  "start-live": {
+    title: "start-up: live 10 x 2 s, 5 viewers 1 s apart",
+    kind: "live",
+    window: 10,
+    segmentSeconds: 2,
+    viewers: 5,
+    joinGapMs: 1000,
+    checkpoints: [5],
+  },
   "vod150-5": {
     title: "VOD 150 x 4 s, 5 viewers 1 s apart, maxMaxBufferLength 60",
     kind: "vod",

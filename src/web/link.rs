@@ -46,6 +46,8 @@ pub struct Link {
     connection: RtcPeerConnection,
     channel: RefCell<Option<RtcDataChannel>>,
     offerer: bool,
+    /// Whether the engine was told that the channel is open.
+    told_up: Cell<bool>,
     /// Whether our description was handed to the engine.
     described: Cell<bool>,
     gather_limit: Timer,
@@ -74,6 +76,7 @@ impl Link {
                 connection,
                 channel: RefCell::default(),
                 offerer: matches!(role, Role::Offerer),
+                told_up: Cell::new(false),
                 described: Cell::new(false),
                 gather_limit: Timer::new(move || with(&due, Link::gather_limit_passed)),
                 gathered_enough: Cell::new(false),
@@ -221,7 +224,11 @@ impl Link {
         }
     }
 
+    /// Says that the channel is open, once. An answerer's channel is open before its event comes.
     fn up(&self) {
+        if self.told_up.replace(true) {
+            return;
+        }
         let largest = Reflect::get(&self.connection, &"sctp".into())
             .and_then(|transport| Reflect::get(&transport, &"maxMessageSize".into()))
             .ok()
@@ -233,6 +240,9 @@ impl Link {
 
     fn received(&self, message: JsValue) {
         let Some(driver) = self.driver.upgrade() else { return };
+        // What brings messages is open. The engine drops those of a link that it does not know to be up, and a lost
+        // hello ends the link.
+        self.up();
         let Ok(buffer) = message.dyn_into::<ArrayBuffer>() else {
             // Text is nothing that a peer of ours sends: an empty frame is as wrong, and the engine deals with it.
             return driver.input(Input::Control { link: self.id, frame: Vec::new() });
