@@ -8,12 +8,14 @@
 //! | [`registry`] | swarms, members, offers on their way, limits |
 //! | [`protocol`] | messages of clients, parsed by reference; replies |
 //! | [`out`] | what the registry wants done |
+//! | [`histogram`] | counts of durations |
 //! | `ws` | the server's half of RFC 6455 (feature `server`) |
 //! | `config` | the settings of the binary and their sample file (feature `server`) |
 //! | `server` | sockets, TLS, HTTP, timers, metrics around the registry (feature `server`) |
 
 #[cfg(feature = "server")]
 pub mod config;
+pub mod histogram;
 pub mod out;
 pub mod protocol;
 pub mod registry;

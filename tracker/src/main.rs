@@ -69,6 +69,7 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
         return Ok(());
     }
     start_log(&config.log)?;
+    raise_descriptor_limit();
     // Before the workers start: a signal in between must not end the process.
     let mut signals = Signals::new([SIGHUP, SIGINT, SIGTERM])?;
     let handle = signals.handle();
@@ -95,6 +96,14 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
     }
     server.wait()?;
     Ok(())
+}
+
+/// One descriptor for each viewer: takes as many as the system allows this process.
+fn raise_descriptor_limit() {
+    match rlimit::increase_nofile_limit(u64::MAX) {
+        Ok(descriptors) => tracing::debug!(descriptors, "file descriptors"),
+        Err(error) => tracing::warn!(%error, "the limit of file descriptors stays as it is"),
+    }
 }
 
 fn reload(arguments: &Arguments, server: &Server) {

@@ -264,6 +264,46 @@ fn offers_are_spread_evenly_over_a_swarm() {
 }
 
 #[test]
+fn neighbours_get_their_share_of_the_offers() {
+    let mut tracker = Tracker::with(hlswarm_tracker::Limits {
+        min_interval: Duration::ZERO,
+        received_offers: hlswarm_tracker::registry::Rate::UNLIMITED,
+        messages_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
+        ..Default::default()
+    });
+    // Three viewers in each of a hundred neighbourhoods, IPv4 and IPv6.
+    let mut members = Vec::new();
+    for place in 0..300 {
+        let (net, host) = (place % 100, place / 100);
+        let ip = match net % 2 {
+            0 => format!("198.51.{net}.{host}"),
+            _ => format!("2001:db8:{net:x}:{host:x}::1"),
+        };
+        let conn = tracker.connect_from(ip.parse().unwrap());
+        tracker.send(conn, &announce(&format!("peer{place}"), 0));
+        members.push(conn);
+    }
+    for (announcer, neighbours) in [(0, [100, 200]), (1, [101, 201])] {
+        let (mut near, mut far) = (0, 0);
+        for _ in 0..100 {
+            let done = tracker.send(members[announcer], &announce(&format!("peer{announcer}"), 5));
+            for (place, member) in members.iter().enumerate() {
+                let count = done.to(*member).iter().filter(|message| message.get("offer").is_some()).count();
+                if neighbours.contains(&place) { near += count } else { far += count }
+            }
+        }
+        assert_eq!(near + far, 500);
+        // Two of five each time, and now and then one more by chance; a draw may miss a neighbour.
+        assert!((150..=230).contains(&near), "{near}");
+    }
+    // Who leaves is not offered any more, and the others are still found.
+    tracker.registry.disconnect(members[100]);
+    let near: usize =
+        (0..100).map(|_| tracker.send(members[0], &announce("peer0", 5)).to(members[200]).len()).sum();
+    assert!(near > 80, "{near}");
+}
+
+#[test]
 fn candidates_travel_both_ways_along_an_answered_offer() {
     let mut tracker = Tracker::new();
     let anna = tracker.connect();

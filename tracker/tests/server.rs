@@ -248,7 +248,8 @@ fn a_slow_reader_loses_offers_then_its_connection_and_disturbs_nobody() {
     let config = temp_file(
         "slow.toml",
         "[limits]\nqueue_bytes = 4096\nstalled_secs = 1\nmin_interval_secs = 0\nreceived_offers_per_second = 0\n\
-         messages_per_connection_per_second = 0\nbytes_per_connection_per_second = 0\n",
+         messages_per_connection_per_second = 0\nbytes_per_connection_per_second = 0\n\
+         announces_per_ip_per_second = 0\nannounces_per_ip_and_swarm_per_second = 0\n",
     );
     let tracker = Process::start(&config);
     let mut slow = Client::connect(&tracker);
@@ -399,7 +400,7 @@ fn wrong_arguments_and_settings_are_clear_errors() {
 
 #[test]
 fn a_drain_closes_everybody_within_its_time() {
-    let config = temp_file("drain.toml", "[server]\ndrain_secs = 2\nadmin_listen = [\"127.0.0.1:0\"]\n");
+    let config = temp_file("drain.toml", "[server]\ndrain_secs = 8\nadmin_listen = [\"127.0.0.1:0\"]\n");
     let tracker = Process::start(&config);
     let admin = tracker.bound()[1].strip_prefix("http://").unwrap().to_owned();
     let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&tracker)).collect();

@@ -72,6 +72,9 @@ settings! {
         swarms_per_connection: usize = 8,
         /// Swarms in one scrape.
         swarms_per_scrape: usize = 64,
+        /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), if there are any. The
+        /// others go to anybody, so that a swarm does not fall apart.
+        near_percent: usize = 40,
         /// Whether candidates found after an offer or answer are relayed between clients that take them.
         trickle: bool = true,
         /// For how long after the answer.
@@ -127,6 +130,7 @@ impl LimitSettings {
         };
         within("message_bytes", self.message_bytes, 1024, 16 << 20)?;
         within("request_bytes", self.request_bytes, 256, 65536)?;
+        within("near_percent", self.near_percent, 0, 100)?;
         within("queue_bytes", self.queue_bytes, 4096, 1 << 30)?;
         if self.peer_age_secs <= self.interval_secs {
             return Err(ConfigError::value(
@@ -183,6 +187,7 @@ impl LimitSettings {
             swarms: self.swarms,
             swarms_per_connection: self.swarms_per_connection,
             swarms_per_scrape: self.swarms_per_scrape,
+            near_percent: self.near_percent,
             trickle: self.trickle,
             trickle_age: Duration::from_secs(self.trickle_secs),
             trickle_candidates: self.trickle_candidates,

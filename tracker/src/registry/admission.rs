@@ -19,6 +19,20 @@ impl Prefix {
     }
 }
 
+/// A neighbourhood: an IPv4 /24 or an IPv6 /48.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Net(u64);
+
+impl Prefix {
+    /// The neighbourhood that the address is in.
+    pub const fn net(self) -> Net {
+        match self.0 >> 48 {
+            0xffff => Net(self.0 & !0xff),
+            _ => Net(self.0 & !0xffff),
+        }
+    }
+}
+
 /// Counts connections, in all and per address.
 #[derive(Debug, Default)]
 pub struct Admission {

@@ -61,6 +61,7 @@ impl Registry {
         self.spend_ip_tokens(now, conn, announce)?;
         let completed = announce.event == Event::Completed;
         let Some(state) = self.conns.get_mut(conn) else { return Err(Refusal::Full) };
+        let net = state.ip.net();
         state.announced = true;
         let memberships = state.memberships.len();
         if let Some(own) = state.membership_mut(id) {
@@ -88,11 +89,13 @@ impl Registry {
             return Err(Refusal::Full);
         };
         swarm.downloaded += u64::from(completed);
-        let index = swarm.add(Member { conn, peer: announce.member.peer, seeder });
+        let index = swarm.add(Member { conn, peer: announce.member.peer, seeder, net });
         self.members += 1;
         self.joins = self.joins.wrapping_add(1);
         let joined = self.joins;
         if let Some(state) = self.conns.get_mut(conn) {
+            // Nearly all are in one swarm: a vector grows to four at once.
+            state.memberships.reserve_exact(1);
             state.memberships.push(Membership {
                 swarm: id,
                 at,
@@ -209,10 +212,14 @@ impl Registry {
             return;
         }
         let mut chosen = std::mem::take(&mut self.chosen);
-        let Some(swarm) = self.swarms.get(at as usize).and_then(Option::as_ref) else { return };
+        let net = self.conns.get(conn).map(|state| state.ip.net());
+        let (Some(swarm), Some(net)) = (self.swarms.get(at as usize).and_then(Option::as_ref), net) else {
+            return;
+        };
         let seeder = swarm.members.get(index as usize).is_some_and(|own| own.seeder);
         let budget = self.limits.received_offers;
-        swarm.draw(rng, offers.len(), &mut chosen, |other| {
+        let near = (net, offers.len() * self.limits.near_percent.min(100) / 100);
+        swarm.draw(rng, offers.len(), near, &mut chosen, |other| {
             // A seeder wants nothing of a seeder; a client's own second connection is no peer for it.
             other.conn != conn
                 && other.peer != announce.member.peer
@@ -226,8 +233,8 @@ impl Registry {
             let Some(state) = self.conns.get_mut(to) else { continue };
             // `draw` saw that there is a token.
             let _ = state.received_offers.take(now, budget);
-            let pending = Pending { key, from: conn, expires: now + self.limits.offer_age };
-            state.remember_offer(pending, now, self.limits.pending_offers);
+            let pending = Pending { key, from: conn, sent: now };
+            state.remember_offer(pending, now, self.limits.offer_age, self.limits.pending_offers);
             self.counters.offers += 1;
             out.send(to, SendKind::Offer, |text| {
                 write_relayed(text, &announce.member, offer.offer_id, |text| {

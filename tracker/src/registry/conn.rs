@@ -1,6 +1,7 @@
 //! What the registry knows of each connection.
 
 use std::fmt;
+use std::time::Duration;
 
 use hlswarm::id::{PeerId, SwarmId};
 use hlswarm::time::Time;
@@ -76,7 +77,7 @@ pub(crate) struct Membership {
 pub(crate) struct Pending {
     pub(crate) key: OfferKey,
     pub(crate) from: ConnId,
-    pub(crate) expires: Time,
+    pub(crate) sent: Time,
 }
 
 /// One end of an answered offer.
@@ -168,23 +169,23 @@ impl Conn {
     }
 
     /// Remembers an offer sent to this connection; the oldest makes room.
-    pub(crate) fn remember_offer(&mut self, pending: Pending, now: Time, most: usize) {
-        self.pending.retain(|old| old.expires > now);
+    pub(crate) fn remember_offer(&mut self, pending: Pending, now: Time, age: Duration, most: usize) {
+        self.pending.retain(|old| old.sent + age > now);
         if self.pending.len() >= most.max(1) {
             self.pending.remove(0);
         }
         self.pending.push(pending);
     }
 
-    /// Takes the pending offer with `key`, if it is still good.
-    pub(crate) fn take_offer(&mut self, key: OfferKey, now: Time) -> Option<ConnId> {
+    /// Takes the pending offer with `key`, if it is not older than `age`.
+    pub(crate) fn take_offer(&mut self, key: OfferKey, now: Time, age: Duration) -> Option<Pending> {
         let at = self.pending.iter().position(|pending| pending.key == key)?;
         let pending = self.pending.remove(at);
         if self.pending.is_empty() {
             // Most connections are idle most of the time: give the memory back.
             self.pending = Vec::new();
         }
-        (pending.expires > now).then_some(pending.from)
+        (pending.sent + age > now).then_some(pending)
     }
 
     /// Remembers that candidates may be sent along an answered offer; the oldest makes room.

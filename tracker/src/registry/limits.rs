@@ -50,6 +50,9 @@ pub struct Limits {
     pub swarms_per_connection: usize,
     /// Swarms in one scrape. Default 64.
     pub swarms_per_scrape: usize,
+    /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), if there are any: they are
+    /// likely to have a short way to each other. The others go to anybody. Default 40.
+    pub near_percent: usize,
     /// Whether candidates found later are relayed. Default true.
     pub trickle: bool,
     /// Candidates are relayed for this long after the answer. Default 60 s.
@@ -82,6 +85,7 @@ impl Default for Limits {
             swarms: 100_000,
             swarms_per_connection: 8,
             swarms_per_scrape: 64,
+            near_percent: 40,
             trickle: true,
             trickle_age: Duration::from_secs(60),
             trickle_candidates: message::MAX_TRICKLED_CANDIDATES,

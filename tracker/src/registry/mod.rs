@@ -26,10 +26,11 @@ use hlswarm::id::{Id20, PeerId, SwarmId};
 use hlswarm::time::Time;
 use rand::Rng;
 
+use crate::histogram::Histogram;
 use crate::out::{CloseReason, Out, SendKind};
 use crate::protocol::{Fault, Incoming, Refusal, Token, parse, write_failure};
 
-pub use admission::{Admission, Prefix};
+pub use admission::{Admission, Net, Prefix};
 pub use conn::ConnId;
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
@@ -89,6 +90,8 @@ pub struct Counters {
     pub answers: u64,
     /// Answers dropped: no such offer, already answered, too late, or its sender is gone.
     pub answers_dropped: u64,
+    /// From handing out an offer to its answer.
+    pub answer_times: Histogram,
     /// Trickled candidates passed on.
     pub candidates: u64,
     /// Trickled candidates dropped.
@@ -109,6 +112,7 @@ impl Counters {
         self.offers_dropped += other.offers_dropped;
         self.answers += other.answers;
         self.answers_dropped += other.answers_dropped;
+        self.answer_times.merge(&other.answer_times);
         self.candidates += other.candidates;
         self.candidates_dropped += other.candidates_dropped;
         self.expired += other.expired;

@@ -24,18 +24,21 @@ impl Registry {
         })?;
         let swarm = answer.member.swarm;
         let key = self.offer_key(swarm, answer.to, answer.offer.offer_id);
+        let age = self.limits.offer_age;
         let own = self.conns.get_mut(conn).and_then(|state| {
             let own = state.membership(swarm).filter(|own| own.peer == answer.member.peer).copied()?;
-            Some((own, state.take_offer(key, now)?))
+            Some((own, state.take_offer(key, now, age)?))
         });
-        let target = own.and_then(|(own, to)| {
-            let other = self.conns.get(to)?.membership(swarm).copied()?;
-            Some((own.trickle && other.trickle, to))
+        let target = own.and_then(|(own, pending)| {
+            let other = self.conns.get(pending.from)?.membership(swarm).copied()?;
+            Some((own.trickle && other.trickle, pending))
         });
-        let Some((trickle, to)) = target else {
+        let Some((trickle, pending)) = target else {
             self.counters.answers_dropped += 1;
             return Ok(());
         };
+        let to = pending.from;
+        self.counters.answer_times.add(now - pending.sent);
         if trickle && self.limits.trickle {
             self.open_routes(now, conn, to, answer);
         }

@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::core::Core;
-use super::histogram::Histogram;
 use super::http::Request;
 use super::shared::Snapshot;
+use crate::histogram::Histogram;
 
 /// An HTTP answer.
 #[derive(Debug)]
@@ -154,6 +154,8 @@ fn metrics(snapshots: &[Snapshot], uptime_ms: u64) -> String {
     counter(text, "sent_bytes_total", "Bytes sent.", net.bytes_out);
     counter(text, "slow_drops_total", "Offers and candidates dropped for slow readers.", net.slow_drops);
     histogram(text, "turn_seconds", "From reading messages to their results being written.", &net.turns);
+    let help = "From an offer being handed out to its answer, the client's work included.";
+    histogram(text, "answer_seconds", help, &counters.answer_times);
     if let Some(bytes) = resident_bytes() {
         let _ = writeln!(text, "# HELP process_resident_memory_bytes Resident memory.");
         let _ = writeln!(

@@ -7,8 +7,8 @@
 mod admin;
 mod clock;
 mod core;
+mod end;
 mod gate;
-mod histogram;
 mod http;
 mod listen;
 mod proxy;

@@ -7,9 +7,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::ServerConfig;
 
 use super::clock::Clock;
-use super::histogram::Histogram;
 use super::tls;
 use crate::config::{Config, ConfigError, Lists};
+use crate::histogram::Histogram;
 use crate::registry::{Admission, Counters, Sizes};
 
 /// One configuration, read and ready to use. Replaced as a whole on reload.

@@ -1,6 +1,7 @@
 //! One connection from accept to close: PROXY header, TLS, HTTP, WebSocket.
 
-use std::fmt;
+mod upgrade;
+
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -10,15 +11,15 @@ use hlswarm::time::Time;
 use rustls::ServerConfig;
 
 use super::core::Core;
-use super::http::{self, Head, Request};
+use super::end::End;
+use super::http::{self, Head};
 use super::proxy::{self, ProxyHeader};
 use super::queue::{Flushed, Queue};
 use super::stream::Stream;
 use super::tls::{Received, Session};
-use super::{admin, http::write_upgrade};
-use crate::out::{CloseReason, SendKind};
-use crate::registry::{Bucket, ConnId, Denied, Prefix};
-use crate::ws::{Decoder, Message, Opcode, Violation, accept_key, write_close, write_frame};
+use crate::out::SendKind;
+use crate::registry::{Bucket, ConnId, Prefix};
+use crate::ws::{Decoder, Message, Opcode, write_close, write_frame};
 
 /// Where a connection is in its life.
 #[derive(Debug)]
@@ -33,68 +34,6 @@ enum Phase {
     Open,
     /// Everything is said; what is queued goes out.
     Closing,
-}
-
-/// Why a connection ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// The other side closed.
-    Peer,
-    /// The connection broke.
-    Broken(String),
-    /// It did not do in time what it had to.
-    Timeout(&'static str),
-    /// It broke the WebSocket protocol.
-    Violation(Violation),
-    /// It did not speak TLS, PROXY or HTTP as it should.
-    Handshake(&'static str),
-    /// It was answered over HTTP and that is all.
-    Http(u16),
-    /// The registry wants it closed.
-    Registry(CloseReason),
-    /// It does not read what it is sent.
-    Slow,
-    /// The tracker stops.
-    Stopping,
-}
-
-impl End {
-    /// A short stable name, for metrics.
-    pub(super) const fn label(&self) -> &'static str {
-        match self {
-            End::Peer => "peer",
-            End::Broken(_) => "broken",
-            End::Timeout(_) => "timeout",
-            End::Violation(_) => "violation",
-            End::Handshake(_) => "handshake",
-            End::Http(_) => "http",
-            End::Registry(CloseReason::Flood) => "flood",
-            End::Registry(CloseReason::Silent) => "silent",
-            End::Slow => "slow",
-            End::Stopping => "stopping",
-        }
-    }
-
-    /// Whether the client did something it should not.
-    pub(super) const fn is_abuse(&self) -> bool {
-        matches!(self, End::Violation(_) | End::Registry(_) | End::Slow)
-    }
-}
-
-impl fmt::Display for End {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            End::Peer => f.write_str("closed by the other side"),
-            End::Broken(why) => write!(f, "broken: {why}"),
-            End::Timeout(what) => write!(f, "no {what} in time"),
-            End::Violation(violation) => violation.fmt(f),
-            End::Handshake(what) => f.write_str(what),
-            End::Http(status) => write!(f, "answered with status {status}"),
-            End::Registry(reason) => reason.fmt(f),
-            End::Slow => f.write_str("does not read"),
-            End::Stopping => f.write_str("the tracker stops"),
-        }
-    }
 }
 
 /// What a listener does with its connections.
@@ -290,89 +229,6 @@ impl Sock {
             // Said after the end, or before TLS is up: nobody listens.
             Phase::Closing | Phase::Proxy(_) | Phase::Tls => Ok(()),
         }
-    }
-
-    fn answer_request(&mut self, request: &Request, core: &mut Core) -> Result<(), End> {
-        if !request.upgrade || !self.viewers {
-            if self.admin
-                && matches!(request.method.as_str(), "GET" | "HEAD")
-                && let Some(page) = admin::page(request, core)
-            {
-                let head_only = request.method == "HEAD";
-                return self.respond_with(page.status, page.kind, "", &page.body, head_only, core);
-            }
-            return match self.viewers {
-                true => self.respond(
-                    426,
-                    "Upgrade Required",
-                    "Upgrade: websocket\r\n",
-                    "this is a WebTorrent tracker: connect by WebSocket\n",
-                    core,
-                ),
-                false => self.respond(404, "Not Found", "", "not found\n", core),
-            };
-        }
-        let Some(key) = request.key.as_deref().filter(|key| key.len() == 24) else {
-            return self.respond(400, "Bad Request", "", "Sec-WebSocket-Key is missing or malformed\n", core);
-        };
-        let settings = Arc::clone(&core.settings);
-        if !settings.lists.origins.allows(request.origin.as_deref()) {
-            return self.respond(403, "Forbidden", "", "this origin is not served\n", core);
-        }
-        if core.shared.is_draining() {
-            return self.respond(503, "Service Unavailable", "Retry-After: 1\r\n", "stopping\n", core);
-        }
-        self.ip = request.client(self.ip, |ip| settings.lists.trusts(ip));
-        let limits = settings.config.limits.registry();
-        let entered =
-            core.shared.admission().enter(Prefix::of(self.ip), limits.connections, limits.connections_per_ip);
-        match entered {
-            Ok(()) => {}
-            Err(Denied::Full) => {
-                return self.respond(503, "Service Unavailable", "Retry-After: 30\r\n", "full\n", core);
-            }
-            Err(Denied::Address) => {
-                let body = "too many connections from this address\n";
-                return self.respond(429, "Too Many Requests", "Retry-After: 30\r\n", body, core);
-            }
-        }
-        let Ok(conn) = core.registry.connect(core.now, self.ip) else {
-            core.shared.admission().leave(Prefix::of(self.ip));
-            return self.respond(503, "Service Unavailable", "Retry-After: 30\r\n", "full\n", core);
-        };
-        core.bind(conn, self.index);
-        self.conn = Some(conn);
-        *core.net.http.entry(101).or_default() += 1;
-        write_upgrade(self.queue.buffer(&mut core.pool), &accept_key(key.as_bytes()));
-        self.phase = Phase::Open;
-        Ok(())
-    }
-
-    fn respond(
-        &mut self,
-        status: u16,
-        text: &str,
-        headers: &str,
-        body: &str,
-        core: &mut Core,
-    ) -> Result<(), End> {
-        let status_line = format!("{status} {text}");
-        self.respond_with((status, &status_line), "text/plain; charset=utf-8", headers, body, false, core)
-    }
-
-    fn respond_with(
-        &mut self,
-        (status, line): (u16, &str),
-        kind: &str,
-        headers: &str,
-        body: &str,
-        head_only: bool,
-        core: &mut Core,
-    ) -> Result<(), End> {
-        *core.net.http.entry(status).or_default() += 1;
-        http::write_response(self.queue.buffer(&mut core.pool), line, headers, kind, body, head_only);
-        self.start_closing(End::Http(status), core);
-        Ok(())
     }
 
     fn receive_frames(&mut self, mut bytes: &[u8], core: &mut Core) -> Result<(), End> {

@@ -1,5 +1,8 @@
 //! One thread that serves connections: a turn takes what the kernel has, lets the registry work, and writes once.
 
+mod commands;
+
+use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
@@ -7,12 +10,12 @@ use std::time::Duration;
 
 use hlswarm::time::Time;
 use mio::{Events, Poll, Token};
-use rand::RngExt;
 
 use super::core::Core;
+use super::end::End;
 use super::listen::{Listener, NO_DESCRIPTORS_PAUSE};
 use super::shared::Settings;
-use super::sock::{End, Push, Role, Sock};
+use super::sock::{Push, Role, Sock};
 use super::timers::Timers;
 use crate::registry::Bucket;
 
@@ -49,7 +52,8 @@ pub(super) struct Worker {
     core: Core,
     poll: Poll,
     commands: Receiver<Command>,
-    listeners: Vec<Listening>,
+    /// By token: a drain takes some away.
+    listeners: BTreeMap<usize, Listening>,
     sockets: Vec<Option<Box<Sock>>>,
     free: Vec<u32>,
     /// Sockets with something to write.
@@ -72,10 +76,11 @@ impl Worker {
         commands: Receiver<Command>,
         listeners: Vec<(Listener, Role)>,
     ) -> io::Result<Worker> {
-        let mut listening = Vec::new();
+        let mut listening = BTreeMap::new();
         for (place, (mut listener, role)) in listeners.into_iter().enumerate() {
-            listener.register(poll.registry(), Token(FIRST_LISTENER + place))?;
-            listening.push(Listening { listener, role, waiting: true });
+            let token = FIRST_LISTENER + place;
+            listener.register(poll.registry(), Token(token))?;
+            listening.insert(token, Listening { listener, role, waiting: true });
         }
         Ok(Worker {
             core,
@@ -121,7 +126,7 @@ impl Worker {
                         }
                     }
                     Token(token) => {
-                        if let Some(listening) = self.listeners.get_mut(token - FIRST_LISTENER) {
+                        if let Some(listening) = self.listeners.get_mut(&token) {
                             listening.waiting = true;
                         }
                     }
@@ -158,7 +163,7 @@ impl Worker {
             return Duration::ZERO;
         }
         let mut timeout = Timers::until_next_second(now);
-        if self.listeners.iter().any(|listening| listening.waiting) {
+        if self.listeners.values().any(|listening| listening.waiting) {
             timeout = timeout.min(self.accept_at - now);
         }
         timeout
@@ -168,9 +173,10 @@ impl Worker {
         if self.core.now < self.accept_at {
             return;
         }
-        for place in 0..self.listeners.len() {
+        let last = self.listeners.keys().next_back().copied().unwrap_or(0);
+        for token in FIRST_LISTENER..=last {
             loop {
-                let Some(listening) = self.listeners.get_mut(place) else { return };
+                let Some(listening) = self.listeners.get_mut(&token) else { break };
                 if !listening.waiting {
                     break;
                 }
@@ -413,73 +419,6 @@ impl Worker {
             self.log_gated(end.label(), &format_args!("closed {}: {end}", sock.ip()));
         } else {
             tracing::debug!(ip = %sock.ip(), reason = %end, "closed");
-        }
-    }
-
-    fn run_commands(&mut self) {
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Reload(settings) => self.reload(settings),
-                Command::Drain => self.drain(),
-                Command::Stop => self.stop(),
-            }
-        }
-    }
-
-    fn reload(&mut self, settings: Arc<Settings>) {
-        self.core.registry.set_limits(super::registry_limits(&settings));
-        self.core.registry.set_allowed(settings.lists.info_hashes.clone());
-        for listening in &mut self.listeners {
-            if listening.role.tls.is_some() && settings.tls.is_some() {
-                listening.role.tls.clone_from(&settings.tls);
-            }
-        }
-        self.core.settings = settings;
-    }
-
-    /// Stops accepting; connections close one by one until the drain time is over.
-    fn drain(&mut self) {
-        self.listeners.retain(|listening| !listening.role.viewers);
-        let span = Duration::from_secs(self.core.settings.config.server.drain_secs);
-        let stop_at = self.core.now + span;
-        self.stop_at = Some(stop_at);
-        for index in 0..self.sockets.len() as u32 {
-            let delay = span.mul_f64(self.core.rng.random_range(0.0..1.0));
-            if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
-                sock.drain_at(self.core.now + delay);
-                self.plan(index);
-            }
-        }
-    }
-
-    fn stop(&mut self) {
-        self.listeners.clear();
-        // A moment for the close frames to leave.
-        self.stop_at = Some(self.core.now + Duration::from_millis(500));
-        for index in 0..self.sockets.len() as u32 {
-            if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
-                sock.close(1001, End::Stopping, &mut self.core);
-                self.mark_dirty(index);
-            }
-        }
-    }
-
-    fn log_refusal(&mut self, conn: crate::registry::ConnId, why: &'static str) {
-        let rate = self.core.settings.config.log.lines_per_second;
-        if let Some(held_back) = self.core.gate.pass(self.core.now, why, rate) {
-            let ip = self
-                .core
-                .socket_of(conn)
-                .and_then(|index| self.sockets.get(index as usize)?.as_ref())
-                .map(|sock| sock.ip().to_string());
-            tracing::info!(%conn, ip, why, held_back, "refused a message");
-        }
-    }
-
-    fn log_gated(&mut self, kind: &'static str, message: &std::fmt::Arguments<'_>) {
-        let rate = self.core.settings.config.log.lines_per_second;
-        if let Some(held_back) = self.core.gate.pass(self.core.now, kind, rate) {
-            tracing::warn!(kind, held_back, "{message}");
         }
     }
 }

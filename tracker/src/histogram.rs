@@ -9,14 +9,15 @@ const BOUNDS_US: [u64; 14] =
 
 /// Counts durations by size.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Histogram {
+pub struct Histogram {
     buckets: [u64; BOUNDS_US.len()],
     count: u64,
     sum_us: u64,
 }
 
 impl Histogram {
-    pub(super) fn add(&mut self, duration: Duration) {
+    /// Counts a duration.
+    pub fn add(&mut self, duration: Duration) {
         let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
         let place = BOUNDS_US.partition_point(|bound| *bound < us);
         if let Some(bucket) = self.buckets.get_mut(place) {
@@ -26,7 +27,8 @@ impl Histogram {
         self.sum_us = self.sum_us.saturating_add(us);
     }
 
-    pub(super) fn merge(&mut self, other: &Histogram) {
+    /// Adds the counts of another histogram.
+    pub fn merge(&mut self, other: &Histogram) {
         for (own, other) in self.buckets.iter_mut().zip(other.buckets) {
             *own += other;
         }
@@ -35,7 +37,7 @@ impl Histogram {
     }
 
     /// Appends the histogram's lines in the text exposition format.
-    pub(super) fn write(&self, name: &str, out: &mut String) {
+    pub fn write(&self, name: &str, out: &mut String) {
         let mut below = 0;
         for (bucket, bound) in self.buckets.iter().zip(BOUNDS_US) {
             below += bucket;

@@ -1,0 +1,107 @@
+//! The registry alone with very many members: how much memory and time each takes. Run it with
+//! `cargo run --release -p hlswarm-tracker --example million -- [MEMBERS] [MEMBERS PER SWARM]`.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::time::{Duration, Instant};
+
+use hlswarm::time::Time;
+use hlswarm_tracker::registry::Rate;
+use hlswarm_tracker::{Limits, Out, Registry};
+use rand_chacha::ChaCha8Rng;
+use rand_chacha::rand_core::SeedableRng;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const SEED: u64 = 1;
+const OFFERS: usize = 5;
+const SAMPLE: usize = 20_000;
+
+#[allow(clippy::disallowed_methods, reason = "this measures real time")]
+fn timed(work: impl FnOnce()) -> Duration {
+    let start = Instant::now();
+    work();
+    start.elapsed()
+}
+
+fn resident_bytes() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap_or("0 kB");
+    line.trim().trim_end_matches(" kB").trim().parse::<u64>().unwrap_or(0) * 1024
+}
+
+fn announce(number: usize, swarm: usize, offers: usize) -> String {
+    let sdp = "s".repeat(1400);
+    let list: Vec<String> = (0..offers)
+        .map(|n| {
+            format!(
+                "{{\"offer\":{{\"type\":\"offer\",\"sdp\":\"{sdp}\"}},\"offer_id\":\"{number:018}{n:02}\"}}"
+            )
+        })
+        .collect();
+    format!(
+        "{{\"action\":\"announce\",\"info_hash\":\"swarm{swarm:015}\",\"peer_id\":\"-HS0100-{number:012}\",\"offers\":[{}]}}",
+        list.join(",")
+    )
+}
+
+fn main() {
+    let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>().ok());
+    let members = numbers.next().flatten().unwrap_or(1_000_000).clamp(1, 10_000_000);
+    let per_swarm = numbers.next().flatten().unwrap_or(1000).clamp(1, members);
+    let limits = Limits {
+        connections: usize::MAX,
+        swarms: usize::MAX,
+        announces_per_ip: Rate::UNLIMITED,
+        announces_per_ip_and_swarm: Rate::UNLIMITED,
+        received_offers: Rate::UNLIMITED,
+        ..Limits::default()
+    };
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut registry = Registry::new(limits, &mut rng);
+    let mut out = Out::new();
+    let now = Time::from_millis(1000);
+    let mut conns = Vec::with_capacity(members);
+    let before = resident_bytes();
+    let joining = timed(|| {
+        for number in 0..members {
+            let ip = IpAddr::V4(Ipv4Addr::from(0x0b00_0000u32 + (number / 4) as u32));
+            let Ok(conn) = registry.connect(now, ip) else { return };
+            conns.push(conn);
+            out.clear();
+            registry.handle(now, &mut rng, conn, &announce(number, number / per_swarm, 0), &mut out);
+        }
+    });
+    let bytes = resident_bytes() - before;
+    let sizes = registry.sizes();
+    println!("members {}, swarms {} of {per_swarm}, seed {SEED}", sizes.members, sizes.swarms);
+    println!("memory per member: {} bytes", bytes / sizes.members.max(1) as u64);
+    println!("joining: {:.2} microseconds each", joining.as_secs_f64() * 1e6 / members as f64);
+
+    let texts: Vec<(usize, String)> = (0..SAMPLE.min(members))
+        .map(|n| n * (members / SAMPLE.min(members)))
+        .map(|number| (number, announce(number, number / per_swarm, OFFERS)))
+        .collect();
+    let mut sent = 0;
+    let announcing = timed(|| {
+        for (number, text) in &texts {
+            out.clear();
+            if let Some(conn) = conns.get(*number) {
+                registry.handle(now, &mut rng, *conn, text, &mut out);
+            }
+            sent += out.sends().count();
+        }
+    });
+    println!(
+        "announce with {OFFERS} offers: {:.2} microseconds, {:.2} messages each",
+        announcing.as_secs_f64() * 1e6 / texts.len() as f64,
+        sent as f64 / texts.len() as f64
+    );
+    let leaving = timed(|| {
+        for conn in conns {
+            registry.disconnect(conn);
+        }
+    });
+    println!("leaving: {:.2} microseconds each", leaving.as_secs_f64() * 1e6 / members as f64);
+    println!("left over: {:?}", registry.sizes());
+}
