@@ -94,6 +94,9 @@ function buildWasm() {
   ]);
   const wasm = at("pkg", "hlswarm_bg.wasm");
   run(bin("wasm-opt"), [
+    "--flatten",
+    "--rereloop",
+    "-Oz",
     "-Oz",
     "--strip-debug",
     "--strip-producers",

@@ -36,6 +36,7 @@ impl Time {
     }
 
     /// The span from `earlier` to `self`; zero when `earlier` is not earlier.
+    #[inline(never)]
     pub const fn since(self, earlier: Time) -> Duration {
         Duration::from_micros(self.0.saturating_sub(earlier.0))
     }
@@ -46,8 +47,10 @@ impl Time {
     }
 }
 
-fn micros(span: Duration) -> u64 {
-    u64::try_from(span.as_micros()).unwrap_or(u64::MAX)
+// Out of line, as is `since`: they are called from everywhere, and calculate in 64 bits.
+#[inline(never)]
+const fn micros(span: Duration) -> u64 {
+    span.as_secs().saturating_mul(1_000_000).saturating_add(span.subsec_micros() as u64)
 }
 
 impl Add<Duration> for Time {

@@ -49,30 +49,36 @@ macro_rules! options {
                     return;
                 };
                 for (key, value) in given {
-                    match key.as_str() {
-                        $(
-                            $key $(| $alias)? => {
-                                let path = concat!($section, ".", $key);
-                                $(
-                                    if key == $alias && given.contains_key($key) {
-                                        problems.push($crate::config::Problem::value(
-                                            concat!($section, ".", $alias).to_owned(),
-                                            value,
-                                            concat!("left out where ", $section, ".", $key, " is given: it is its other name")
-                                                .to_owned(),
-                                        ));
-                                    }
-                                )?
-                                let read = <$type as $crate::config::field::Field>::read(value, &$allowed, path, problems);
-                                if let Some(read) = read {
-                                    self.$field = read;
-                                }
-                            }
-                        )+
-                        _ => problems.push($crate::config::error::unknown($section, key, value, Self::KEYS)),
+                    let reader = Self::READERS.iter().find(|reader| reader.key == key || reader.alias == Some(key));
+                    let Some(reader) = reader else {
+                        problems.push($crate::config::error::unknown($section, key, value, Self::KEYS));
+                        continue;
+                    };
+                    if reader.key != key && given.contains_key(reader.key) {
+                        problems.push($crate::config::Problem::value(
+                            format!("{}.{key}", $section),
+                            value,
+                            format!("left out where {}.{} is given: it is its other name", $section, reader.key),
+                        ));
                     }
+                    (reader.read)(self, value, problems);
                 }
             }
+
+            // A table and not a match: a match over texts grows into several times the code.
+            const READERS: &'static [$crate::config::options::Reader<$name>] = &[$(
+                $crate::config::options::Reader {
+                    key: $key,
+                    alias: $crate::config::options::alias!($($alias)?),
+                    read: |section, value, problems| {
+                        let path = concat!($section, ".", $key);
+                        let read = <$type as $crate::config::field::Field>::read(value, &$allowed, path, problems);
+                        if let Some(read) = read {
+                            section.$field = read;
+                        }
+                    },
+                }
+            ),+];
 
             /// What the documentation says of each option, in order.
             pub(super) fn docs() -> Vec<$crate::config::OptionDoc> {
@@ -92,4 +98,20 @@ macro_rules! options {
     };
 }
 
-pub(super) use options;
+macro_rules! alias {
+    () => {
+        None
+    };
+    ($alias:literal) => {
+        Some($alias)
+    };
+}
+
+/// How one option of a section is read.
+pub(super) struct Reader<S> {
+    pub(super) key: &'static str,
+    pub(super) alias: Option<&'static str>,
+    pub(super) read: fn(&mut S, &serde_json::Value, &mut Vec<super::Problem>),
+}
+
+pub(super) use {alias, options};

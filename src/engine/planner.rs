@@ -34,7 +34,7 @@ impl Engine {
         self.plan_at = None;
         self.forget_old_marks();
         let mut queue = self.queue();
-        queue.sort_by_key(|queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
+        queue.sort_unstable_by_key(|queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
         self.end_initial_mode(&queue);
         self.tell_interest();
         self.drop_unqueued(&queue);

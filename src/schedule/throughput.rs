@@ -22,7 +22,7 @@ impl RateEstimate {
             return;
         }
         let seconds = span.as_secs_f64().max(SHORTEST_SECONDS);
-        let keep = 0.5f64.powf((seconds / HALF_LIFE_SECONDS).max(0.1));
+        let keep = half_to_the((seconds / HALF_LIFE_SECONDS).max(0.1));
         self.bits = self.bits * keep + bytes as f64 * 8.0;
         self.seconds = self.seconds * keep + seconds;
     }
@@ -31,6 +31,26 @@ impl RateEstimate {
     pub fn bps(&self) -> Option<u64> {
         (self.seconds > 0.0).then(|| (self.bits / self.seconds) as u64)
     }
+}
+
+/// `0.5^exponent` for a positive exponent, to five digits. The standard `powf` may differ from platform to platform,
+/// and brings four kilobytes of tables into the browser.
+fn half_to_the(exponent: f64) -> f64 {
+    let whole = exponent.min(1000.0) as u64;
+    let x = exponent.min(1000.0) - whole as f64;
+    // The Taylor series of exp(-x ln 2).
+    let terms = [
+        1.0,
+        -0.693_147_181,
+        0.240_226_507,
+        -0.055_504_109,
+        0.009_618_129,
+        -0.001_333_356,
+        0.000_154_035,
+        -0.000_015_253,
+    ];
+    let fraction = terms.iter().rev().fold(0.0, |sum, term| sum * x + term);
+    fraction * f64::from_bits((1023 - whole) << 52)
 }
 
 /// How long `bytes` take at `bps`.
@@ -53,6 +73,16 @@ mod tests {
         }
         let now = rate.bps().expect("known");
         assert!((400_000..1_000_000).contains(&now), "{now}");
+    }
+
+    #[test]
+    fn powers_of_a_half() {
+        for step in 0..2000 {
+            let exponent = f64::from(step) / 100.0;
+            let exact = 0.5f64.powf(exponent);
+            assert!((half_to_the(exponent) - exact).abs() < 1e-5 * exact, "{exponent}");
+        }
+        assert!(half_to_the(1e9) < 1e-300);
     }
 
     #[test]
