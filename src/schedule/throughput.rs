@@ -41,7 +41,7 @@ fn half_to_the(exponent: f64) -> f64 {
     // The Taylor series of exp(-x ln 2).
     let terms = [
         1.0,
-        -0.693_147_181,
+        -std::f64::consts::LN_2,
         0.240_226_507,
         -0.055_504_109,
         0.009_618_129,
