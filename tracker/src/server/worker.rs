@@ -175,8 +175,7 @@ impl Worker {
         }
         let last = self.listeners.keys().next_back().copied().unwrap_or(0);
         for token in FIRST_LISTENER..=last {
-            loop {
-                let Some(listening) = self.listeners.get_mut(&token) else { break };
+            while let Some(listening) = self.listeners.get_mut(&token) {
                 if !listening.waiting {
                     break;
                 }
