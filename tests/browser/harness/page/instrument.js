@@ -97,7 +97,8 @@
 
   const ours = () => {
     const { stack } = new Error();
-    return stack.includes("/hlswarm/") ? stack : undefined;
+    // With the origin: the repository's own folder, in which this file lies, may have the same name.
+    return stack.includes(`${location.origin}/hlswarm/`) ? stack : undefined;
   };
   for (const [set, clear, once] of [
     ["setTimeout", "clearTimeout", true],
