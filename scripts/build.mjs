@@ -21,6 +21,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { shortenImports } from "./lib/shorten-imports.mjs";
+import { trapPanics, wipePlaces } from "./lib/trap-panics.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const at = (...path) => join(root, ...path);
@@ -93,6 +94,9 @@ function buildWasm() {
     at("pkg"),
   ]);
   const wasm = at("pkg", "hlswarm_bg.wasm");
+  const { wasm: trapping, count } = trapPanics(readFileSync(wasm));
+  if (count === 0) fail("no panicking function was found: have their names changed?");
+  writeFileSync(wasm, wipePlaces(trapping));
   run(bin("wasm-opt"), [
     "--flatten",
     "--rereloop",
