@@ -42,15 +42,25 @@ impl Engine {
             .iter()
             .filter_map(|source| {
                 let left = source.end.min(total).saturating_sub(source.next());
-                let rate = source.bps(self.now)?;
-                Some((span_for(left, rate), left, rate, source.transfer, source.link))
+                let rate = source.bps(self.now).filter(|_| left > 0)?;
+                let span = span_for(left.max(source.message_bytes), rate);
+                Some((span, left, rate, source.transfer, source.link))
             })
             .max();
         let Some((span, left, rate, transfer, link)) = slowest else { return };
-        if span < WORTH_HELP || left < LEAST_PART_BYTES * 2 {
+        if span < WORTH_HELP {
             return;
         }
         let Some((helper, _)) = self.best_peer(queued, true, &sources) else { return };
+        if left < LEAST_PART_BYTES * 2 {
+            // Too little to share: the helper brings all of it, if it is surely faster.
+            let rate = self.swarm.peer_view(helper).and_then(|peer| peer.download_rate).unwrap_or(0);
+            if span_for(LEAST_PART_BYTES * 2, rate.saturating_mul(8)) * 2 < span {
+                self.end_transfer_early(link, transfer);
+                self.start_transfer(key, helper);
+            }
+            return;
+        }
         let helper_rate = self
             .swarm
             .peer_view(helper)

@@ -173,7 +173,7 @@ impl Engine {
         self.dirty = true;
     }
 
-    fn end_transfer_early(&mut self, link: LinkId, transfer: TransferId) {
+    pub(super) fn end_transfer_early(&mut self, link: LinkId, transfer: TransferId) {
         let now = self.now;
         let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
         self.swarm.cancel(now, link, transfer, &mut out);

@@ -24,3 +24,13 @@ fn vod_holds() {
 fn flash_crowd_holds() {
     holds("flash-crowd", 40, 40.0);
 }
+
+#[test]
+fn live_holds() {
+    holds("live", 12, 60.0);
+}
+
+#[test]
+fn churn_holds() {
+    holds("churn", 12, 60.0);
+}
