@@ -64,6 +64,14 @@ fn judge(download: &Download, http: &HttpSource, head: &HttpHead) -> Verdict {
     }
 }
 
+/// After this long hls.js tries a failed segment again.
+const PLAYER_RETRY: Duration = Duration::from_secs(1);
+
+/// Whether a failure before the response may mean that the server takes no `Range` header.
+fn may_be_refused_range(error: &FetchError) -> bool {
+    matches!(error, FetchError::Network(_) | FetchError::Status(400 | 405 | 416 | 501))
+}
+
 impl Engine {
     /// Starts an HTTP download of a segment, continuing what peers brought if the settings allow it. Transfers from
     /// peers must have been given up before.
@@ -106,7 +114,7 @@ impl Engine {
         let Some(download) = self.downloads.get(key) else { return 0 };
         let prefix = download.received.contiguous_end(0);
         let fits = download.total.bytes().is_some_and(|total| prefix < total);
-        if self.config.loader.http_download_ranges && fits { prefix } else { 0 }
+        if self.config.loader.http_download_ranges && !self.ranges_refused && fits { prefix } else { 0 }
     }
 
     /// Makes sure that a download exists whose blob is empty.
@@ -230,9 +238,18 @@ impl Engine {
 
     pub(super) fn fetch_failed(&mut self, fetch: FetchId, error: FetchError) {
         let Some(key) = self.downloads.unbind_fetch(fetch) else { return };
-        let wait = Duration::from_millis(self.config.loader.http_failed_segment_timeout);
-        self.failed.insert(key, (self.now + wait, error));
         self.dirty = true;
+        let http = self.downloads.get(key).and_then(|download| download.http.as_ref());
+        let continuation = http.is_some_and(|http| http.base > 0 && !http.opened);
+        if continuation && may_be_refused_range(&error) {
+            // As a CORS preflight would do it. That says nothing of the whole segment, which is asked for at once.
+            self.ranges_refused = true;
+        } else {
+            let wait = Duration::from_millis(self.config.loader.http_failed_segment_timeout);
+            // What the player waits for is tried again as soon as the player alone would try it.
+            let wait = if self.downloads.is_wanted(key) { wait.min(PLAYER_RETRY) } else { wait };
+            self.failed.insert(key, (self.now + wait, error));
+        }
         let Some(download) = self.downloads.get_mut(key) else { return };
         download.http = None;
         if download.is_orphaned() {

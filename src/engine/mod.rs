@@ -82,6 +82,8 @@ pub struct Engine {
     kept: SortedMap<SegmentKey, Kept>,
     /// Segments that HTTP failed for, until when HTTP is not tried again ahead of need, and why it failed.
     failed: SortedMap<SegmentKey, (Time, FetchError)>,
+    /// Whether the origin refused to continue a segment by `Range`.
+    ranges_refused: bool,
     /// Since when each segment of the queue has been missing.
     missing_since: SortedMap<SegmentKey, Time>,
     /// Peers that lately could not bring a segment, and until when they are not asked for it again.
@@ -139,6 +141,7 @@ impl Engine {
             player: Player::default(),
             kept: SortedMap::new(),
             failed: SortedMap::new(),
+            ranges_refused: false,
             missing_since: SortedMap::new(),
             shunned: SortedMap::new(),
             http_rate: RateEstimate::default(),

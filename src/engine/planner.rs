@@ -171,7 +171,8 @@ impl Engine {
             .or_else(|| Some(queued.expected_bytes?.saturating_sub(download.received.len())));
         let left = download.time_left(self.now, queued.expected_bytes);
         let view = self.view(company);
-        let refetched = match (self.config.loader.http_download_ranges, missing_bytes) {
+        let refetched = match (self.config.loader.http_download_ranges && !self.ranges_refused, missing_bytes)
+        {
             (true, Some(missing)) => Some(missing),
             _ => queued.expected_bytes,
         };
