@@ -19,6 +19,9 @@ use crate::engine::{Input, LinkCloseCause};
 use crate::id::LinkId;
 use crate::wire;
 
+/// How long an offerer waits for the answerer to speak first.
+const SPEAK_FIRST_MS: f64 = 150.0;
+
 /// The send buffer's low-water mark: below it the engine is told that it may send again.
 const LOW_WATER_BYTES: u32 = 128 * 1024;
 /// A control frame is far shorter. What is longer is cut: the engine sees that it is too long either way.
@@ -48,6 +51,8 @@ pub struct Link {
     offerer: bool,
     /// Whether the engine was told that the channel is open.
     told_up: Cell<bool>,
+    /// Ends an offerer's wait for the answerer to speak first.
+    silence: Timer,
     /// Whether our description was handed to the engine.
     described: Cell<bool>,
     gather_limit: Timer,
@@ -70,6 +75,7 @@ impl Link {
         let link = Rc::new_cyclic(|me: &Weak<Link>| {
             let due = me.clone();
             let flush = me.clone();
+            let unheard = me.clone();
             Link {
                 id,
                 driver: Rc::downgrade(driver),
@@ -77,6 +83,7 @@ impl Link {
                 channel: RefCell::default(),
                 offerer: matches!(role, Role::Offerer),
                 told_up: Cell::new(false),
+                silence: Timer::new(move || with(&unheard, |link| link.up())),
                 described: Cell::new(false),
                 gather_limit: Timer::new(move || with(&due, Link::gather_limit_passed)),
                 gathered_enough: Cell::new(false),
@@ -183,7 +190,15 @@ impl Link {
     fn adopt(self: &Rc<Link>, driver: &Driver, channel: RtcDataChannel) {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
         channel.set_buffered_amount_low_threshold(LOW_WATER_BYTES);
-        self.on(driver, &channel, "open", |link, _| link.up());
+        self.on(driver, &channel, "open", |link, _| {
+            // The answerer's page hears of the channel in an event of its own, and a message that overtakes this event
+            // is lost: once in some hundred links it was the hello. So the offerer lets the answerer speak first.
+            if link.offerer {
+                link.silence.set(SPEAK_FIRST_MS);
+            } else {
+                link.up();
+            }
+        });
         self.on(driver, &channel, "message", |link, event| {
             link.received(event.unchecked_into::<MessageEvent>().data());
         });
@@ -229,6 +244,7 @@ impl Link {
         if self.told_up.replace(true) {
             return;
         }
+        self.silence.clear();
         let largest = Reflect::get(&self.connection, &"sctp".into())
             .and_then(|transport| Reflect::get(&transport, &"maxMessageSize".into()))
             .ok()
