@@ -5,7 +5,7 @@ mod rig;
 use hlswarm::engine::{Event, FetchError, Input, Placement, SegmentSource, TimelineUpdate, TrackKind};
 use hlswarm::id::{ByteRange, RequestId, SegmentKey, TrackId, TransferId};
 use hlswarm::wire::{Frame, HaveEntry, HaveState, RefuseReason};
-use rig::{Rig, SEGMENT_BYTES, key, segment};
+use rig::{Asked, Remote, Rig, SEGMENT_BYTES, key, segment};
 use serde_json::json;
 
 /// Nobody fetches ahead of need by itself, so that a test sees what it asked for and nothing else.
@@ -412,16 +412,18 @@ fn a_fetch_in_flight_is_announced_and_not_repeated() {
     assert_eq!(told, rig.fetched_sequences().contains(&20));
 }
 
-#[test]
-fn a_slow_peer_gets_help() {
-    let (mut rig, peers) = Rig::connected(quiet(), 2);
-    // Large segments, so that helping is worth it.
-    let total = 2_000_000u64;
-    let mut segments: Vec<_> = (0..60).map(segment).collect();
-    for segment in &mut segments {
-        segment.byte_range = Some(ByteRange { start: 0, end: total });
-    }
-    rig.playlist(segments, false);
+/// How it stands when a second peer is asked to help a slow one.
+struct Helped {
+    slow: Remote,
+    other: Remote,
+    first: Asked,
+    help: Asked,
+    /// Up to where the slow peer has sent.
+    at: u32,
+}
+
+/// Two peers have segment 5 and the one that is asked first sends it slowly, until the other is asked as well.
+fn slow_until_helped(rig: &mut Rig, peers: &[Remote], total: u64) -> Helped {
     rig.has(peers[0], [5]);
     rig.has(peers[1], [5]);
     rig.playhead(0, 20_000);
@@ -436,6 +438,20 @@ fn a_slow_peer_gets_help() {
         rig.advance(100);
     }
     let help = rig.take_asked()[0];
+    Helped { slow, other, first, help, at }
+}
+
+#[test]
+fn a_slow_peer_gets_help() {
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
+    // Large segments, so that helping is worth it.
+    let total = 2_000_000u64;
+    let mut segments: Vec<_> = (0..60).map(segment).collect();
+    for segment in &mut segments {
+        segment.byte_range = Some(ByteRange { start: 0, end: total });
+    }
+    rig.playlist(segments, false);
+    let Helped { slow, other, first, help, mut at } = slow_until_helped(&mut rig, &peers, total);
     assert_eq!(help.link, other.link);
     assert!(help.at > at && u64::from(help.at + help.len) == total, "{help:?} while the first is at {at}");
     rig.serve(other, help, total, u64::from(help.len));
@@ -468,20 +484,7 @@ fn http_fills_the_gap_between_peers() {
         bitrate_bps,
         segments,
     }));
-    rig.has(peers[0], [5]);
-    rig.has(peers[1], [5]);
-    rig.playhead(0, 20_000);
-    rig.want(5);
-    let first = rig.take_asked()[0];
-    let (slow, other) = if first.link == peers[0].link { (peers[0], peers[1]) } else { (peers[1], peers[0]) };
-    rig.say(slow, &Frame::Accept { transfer: first.transfer, total_bytes: total as u32 });
-    let mut at = 0;
-    while rig.asked.is_empty() && at < 600_000 {
-        rig.send_data(slow, first.transfer, at, 20_000);
-        at += 20_000;
-        rig.advance(100);
-    }
-    let help = rig.take_asked()[0];
+    let Helped { other, help, at, .. } = slow_until_helped(&mut rig, &peers, total);
     rig.serve(other, help, total, u64::from(help.len));
     // The slow peer stalls for good.
     rig.take_fetches();

@@ -206,10 +206,8 @@ impl Engine {
             return;
         }
         self.cancel_transfers(queued.key);
-        let before = self.totals.wasted_bytes;
         self.start_http(queued.key);
         let kept = self.downloads.get(queued.key).map_or(0, |download| download.received.len());
-        debug_assert!(kept == 0 || before == self.totals.wasted_bytes);
         self.fall_back(queued.key, reason, kept);
     }
 
