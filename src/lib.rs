@@ -21,12 +21,14 @@
 //! | [`playlist`] | playlists to timelines, where no player parses them (feature `playlist`) |
 //! | `web` | the browser shell (`wasm32` only) |
 //! | [`sorted`] | maps and sets as sorted vectors |
+//! | [`json`] | values of JSON, read and written |
 //! | [`engine`] | routes inputs to the machines above and folds their deadlines |
 
 pub mod cache;
 pub mod config;
 pub mod engine;
 pub mod id;
+pub mod json;
 #[cfg(feature = "playlist")]
 pub mod playlist;
 pub mod schedule;

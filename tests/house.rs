@@ -10,9 +10,10 @@ const TABLE: &[(&str, &[&str])] = &[
     ("sorted", &[]),
     ("time", &[]),
     ("id", &[]),
-    ("config", &["time", "id"]),
+    ("json", &[]),
+    ("config", &["time", "id", "json"]),
     ("wire", &["sorted", "time", "id", "config"]),
-    ("signal", &["sorted", "time", "id", "config"]),
+    ("signal", &["sorted", "time", "id", "json", "config"]),
     ("timeline", &["sorted", "time", "id", "config"]),
     ("cache", &["sorted", "time", "id", "config"]),
     ("playlist", &["sorted", "time", "id", "config", "timeline"]),
@@ -25,7 +26,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "swarm",
         ],
     ),
-    ("web", &["sorted", "time", "id", "config", "wire", "timeline", "playlist", "engine"]),
+    ("web", &["sorted", "time", "id", "json", "config", "wire", "timeline", "playlist", "engine"]),
 ];
 
 /// These define the contract's types. They are vocabulary, and every module may speak it.

@@ -2,10 +2,11 @@
 #![no_main]
 
 use hlswarm::config::Config;
+use hlswarm::json::Value;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|text: &str| {
-    let Ok(value) = serde_json::from_str(text) else { return };
+    let Ok(value) = Value::parse(text) else { return };
     match Config::from_json_value(value) {
         Ok(config) => {
             let _ = config.warnings();

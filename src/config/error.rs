@@ -2,9 +2,8 @@
 
 use std::fmt;
 
-use serde_json::Value;
-
 use super::sections;
+use crate::json::Value;
 
 /// An options object that cannot be used: every problem in it.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -2,12 +2,9 @@
 
 use std::ops::RangeInclusive;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
-use serde_json::Value;
-
 use super::error::Problem;
 use super::{Coordination, Preset};
+use crate::json::Value;
 
 /// The type of an option.
 pub(super) trait Field: Sized {
@@ -77,10 +74,9 @@ impl Field for f64 {
     }
 
     fn show(&self) -> String {
-        // As JSON, and without the fraction of a whole number. The standard library's own way of writing floats is 5 KB
-        // of the compressed download, and nothing else needs it.
-        let text = Value::from(*self).to_string();
-        text.strip_suffix(".0").map_or_else(|| text.clone(), str::to_owned)
+        // As JSON. The standard library's own way of writing floats is 5 KB of the compressed download, and nothing
+        // else needs it.
+        Value::from(*self).to_string()
     }
 }
 
@@ -190,30 +186,36 @@ fn is_tracker_url(url: &str) -> bool {
     !host.is_empty() && port_fits
 }
 
-/// The variants of a choice, in order, as they are written.
-pub(super) trait Choice: Serialize + DeserializeOwned {
-    const NAMES: &'static [&'static str];
+/// The variants of a choice, in order, with their names as they are written.
+pub(super) trait Choice: Copy + PartialEq + 'static {
+    const CHOICES: &'static [(&'static str, Self)];
 }
 
 impl Choice for Coordination {
-    const NAMES: &'static [&'static str] = &["elected", "random", "neighbourhood"];
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("elected", Coordination::Elected),
+        ("random", Coordination::Random),
+        ("neighbourhood", Coordination::Neighbourhood),
+    ];
 }
 
 impl Choice for Preset {
-    const NAMES: &'static [&'static str] = &["vod", "live"];
+    const CHOICES: &'static [(&'static str, Self)] = &[("vod", Preset::Vod), ("live", Preset::Live)];
 }
 
 fn read_choice<T: Choice>(value: &Value, path: &str, out: &mut Vec<Problem>) -> Option<T> {
-    refuse(T::deserialize(value).ok(), value, path, names::<T>(), out)
+    let read = value.as_str().and_then(|name| T::CHOICES.iter().find(|choice| choice.0 == name));
+    refuse(read.map(|choice| choice.1), value, path, names::<T>(), out)
 }
 
 fn names<T: Choice>() -> String {
-    let quoted: Vec<String> = T::NAMES.iter().map(|name| format!("{name:?}")).collect();
+    let quoted: Vec<String> = T::CHOICES.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     quoted.join(" or ")
 }
 
 fn show_choice<T: Choice>(choice: &T) -> String {
-    serde_json::to_value(choice).map(|value| value.to_string()).unwrap_or_default()
+    let name = T::CHOICES.iter().find(|(_, known)| known == choice);
+    name.map(|(name, _)| format!("\"{name}\"")).unwrap_or_default()
 }
 
 impl Field for Coordination {

@@ -1,11 +1,11 @@
 //! The section `loader`.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::options::options;
 
 /// Who fetches a segment over HTTP that nobody has yet.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Coordination {
     /// Viewers elected from the whole swarm, so that fetches per segment stay few however large the swarm is.

@@ -33,15 +33,15 @@ pub use preset::Preset;
 pub use segments::SegmentsConfig;
 pub use table::{OptionDoc, option_docs, options_table};
 
-use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde::Serialize;
 
+use crate::json::Value;
 use error::unknown;
 use field::Field;
 
 /// All options.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "Value")]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[cfg_attr(not(target_arch = "wasm32"), derive(serde::Deserialize), serde(try_from = "serde_json::Value"))]
 pub struct Config {
     /// Which segments are looked at, and in which swarm they are shared.
     pub segments: SegmentsConfig,
@@ -65,9 +65,9 @@ impl Config {
     /// # Errors
     /// Lists every problem at once: unknown keys, wrong types, values out of range and values that contradict each
     /// other, each with its full path, the value and what is allowed.
-    pub fn from_json_value(value: Value) -> Result<Config, ConfigError> {
+    pub fn from_json_value(value: impl Into<Value>) -> Result<Config, ConfigError> {
         let mut problems = Vec::new();
-        let config = read(&value, &mut problems);
+        let config = read(&value.into(), &mut problems);
         config.contradictions(&mut problems);
         if problems.is_empty() { Ok(config) } else { Err(ConfigError { problems }) }
     }
@@ -76,8 +76,9 @@ impl Config {
     ///
     /// # Errors
     /// As [`Config::from_json_value`].
+    #[cfg(not(target_arch = "wasm32"))]
     pub fn validate(&self) -> Result<(), ConfigError> {
-        let value = serde_json::to_value(self).unwrap_or(Value::Null);
+        let value = serde_json::to_value(self).unwrap_or_default();
         Config::from_json_value(value).map(drop)
     }
 
@@ -144,20 +145,21 @@ impl Config {
     }
 }
 
-impl TryFrom<Value> for Config {
+#[cfg(not(target_arch = "wasm32"))]
+impl TryFrom<serde_json::Value> for Config {
     type Error = ConfigError;
 
-    fn try_from(value: Value) -> Result<Config, ConfigError> {
+    fn try_from(value: serde_json::Value) -> Result<Config, ConfigError> {
         Config::from_json_value(value)
     }
 }
 
 fn read(value: &Value, problems: &mut Vec<Problem>) -> Config {
-    let Value::Object(given) = value else {
+    let Some(given) = value.as_object() else {
         problems.push(Problem::value("options".to_owned(), value, "an object".to_owned()));
         return Config::default();
     };
-    let presets = given
+    let presets = value
         .get("presets")
         .and_then(|preset| Option::<Preset>::read(preset, &(), "presets", problems).flatten());
     let mut config = presets.map_or_else(Config::default, Preset::config);

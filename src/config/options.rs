@@ -34,27 +34,27 @@ macro_rules! options {
         impl $name {
             pub(super) const KEYS: &'static [&'static str] = &[$($key),+];
 
-            /// Lays the keys of `value` over `self`.
+            /// Lays the keys of `given` over `self`.
             pub(super) fn apply(
                 &mut self,
-                value: &serde_json::Value,
+                given: &$crate::json::Value,
                 problems: &mut Vec<$crate::config::Problem>,
             ) {
-                let serde_json::Value::Object(given) = value else {
+                let Some(entries) = given.as_object() else {
                     problems.push($crate::config::Problem::value(
                         $section.to_owned(),
-                        value,
+                        given,
                         "an object".to_owned(),
                     ));
                     return;
                 };
-                for (key, value) in given {
+                for (key, value) in entries {
                     let reader = Self::READERS.iter().find(|reader| reader.key == key || reader.alias == Some(key));
                     let Some(reader) = reader else {
                         problems.push($crate::config::error::unknown($section, key, value, Self::KEYS));
                         continue;
                     };
-                    if reader.key != key && given.contains_key(reader.key) {
+                    if reader.key != key && given.get(reader.key).is_some() {
                         problems.push($crate::config::Problem::value(
                             format!("{}.{key}", $section),
                             value,
@@ -111,7 +111,7 @@ macro_rules! alias {
 pub(super) struct Reader<S> {
     pub(super) key: &'static str,
     pub(super) alias: Option<&'static str>,
-    pub(super) read: fn(&mut S, &serde_json::Value, &mut Vec<super::Problem>),
+    pub(super) read: fn(&mut S, &crate::json::Value, &mut Vec<super::Problem>),
 }
 
 pub(super) use {alias, options};

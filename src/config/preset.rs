@@ -1,11 +1,11 @@
 //! Ready-made settings.
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::Config;
 
 /// A ready-made set of options, laid over the defaults; explicit keys win over it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Preset {
     /// Films with long segments (about 20 s): the recipe that users of the option shape know. Looks far ahead, keeps

@@ -11,6 +11,7 @@ use super::outputs::to_js;
 use crate::config::Config;
 use crate::engine::{EngineSetup, Input, Playhead, SegmentInfo, TimelineUpdate, TrackKind};
 use crate::id::{ByteRange, RequestId, SegmentKey, TrackId};
+use crate::json::Value;
 
 /// Numbers that describe one segment in a timeline: discontinuity, sequence, start, duration, range start, range
 /// end (-1 without a range). Times in milliseconds.
@@ -140,7 +141,7 @@ impl Shell {
 }
 
 fn read_options(options: &str) -> Result<Config, JsError> {
-    let value = serde_json::from_str(options).map_err(|error| JsError::new(&error.to_string()))?;
+    let value = Value::parse(options).map_err(|error| JsError::new(&error.to_string()))?;
     Config::from_json_value(value).map_err(|error| JsError::new(&error.to_string()))
 }
 

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::time::Duration;
 
-use serde_json::Value;
-
 use super::{
     MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_OFFER_ID_CHARS, MAX_TRICKLED_CANDIDATES, SdpFault, check_sdp,
 };
 use crate::id::{Id20, PeerId, SwarmId};
+use crate::json::Value;
 
 /// Longest text for people that is kept of a tracker's warning or failure, in code points.
 const MAX_REASON_CHARS: usize = 256;
@@ -139,7 +138,7 @@ impl TrackerMessage {
         if text.len() > MAX_MESSAGE_BYTES {
             return Err(MessageError::TooLong { bytes: text.len() });
         }
-        let value: Value = serde_json::from_str(text).map_err(|_| MessageError::NotJson)?;
+        let value = Value::parse(text).map_err(|_| MessageError::NotJson)?;
         if !value.is_object() {
             return Err(MessageError::NotJson);
         }
