@@ -6,6 +6,7 @@
 //! | module | purpose |
 //! |---|---|
 //! | [`registry`] | swarms, members, offers on their way, limits |
+//! | [`cluster`] | several registries as one |
 //! | [`protocol`] | messages of clients, parsed by reference; replies |
 //! | [`out`] | what the registry wants done |
 //! | [`histogram`] | counts of durations |
@@ -13,6 +14,7 @@
 //! | `config` | the settings of the binary and their sample file (feature `server`) |
 //! | `server` | sockets, TLS, HTTP, timers, metrics around the registry (feature `server`) |
 
+pub mod cluster;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod histogram;

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use crate::cluster::Dest;
 use crate::registry::ConnId;
 
 /// What kind of message is sent. Under pressure a shell drops offers and candidates, never replies or answers.
@@ -43,6 +44,8 @@ pub struct Out {
     sends: Vec<Send>,
     closes: Vec<(ConnId, CloseReason)>,
     refused: Vec<(ConnId, &'static str)>,
+    bytes: Vec<u8>,
+    frames: Vec<(Dest, Range<usize>)>,
 }
 
 #[derive(Debug)]
@@ -74,9 +77,14 @@ impl Out {
         self.refused.iter().copied()
     }
 
+    /// The frames for other registries of the cluster, in order.
+    pub fn frames(&self) -> impl Iterator<Item = (Dest, &[u8])> {
+        self.frames.iter().map(|(to, bytes)| (*to, &self.bytes[bytes.clone()]))
+    }
+
     /// Whether there is nothing to do.
     pub fn is_empty(&self) -> bool {
-        self.sends.is_empty() && self.closes.is_empty()
+        self.sends.is_empty() && self.closes.is_empty() && self.frames.is_empty()
     }
 
     /// Forgets everything and keeps the memory.
@@ -85,6 +93,8 @@ impl Out {
         self.sends.clear();
         self.closes.clear();
         self.refused.clear();
+        self.bytes.clear();
+        self.frames.clear();
     }
 
     /// Adds a message, written by `write`.
@@ -92,6 +102,16 @@ impl Out {
         let start = self.text.len();
         write(&mut self.text);
         self.sends.push(Send { to, kind, text: start..self.text.len() });
+    }
+
+    /// Adds a frame, written by `write`, unless that says that there is none.
+    pub(crate) fn frame(&mut self, to: Dest, write: impl FnOnce(&mut Vec<u8>) -> bool) {
+        let start = self.bytes.len();
+        if write(&mut self.bytes) {
+            self.frames.push((to, start..self.bytes.len()));
+        } else {
+            self.bytes.truncate(start);
+        }
     }
 
     /// Notes a refused message.

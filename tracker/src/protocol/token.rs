@@ -13,7 +13,7 @@ pub struct Token<'a>(&'a str);
 
 impl<'a> Token<'a> {
     /// Takes a valid JSON value that is a string.
-    pub(super) fn new(json: &'a str) -> Option<Token<'a>> {
+    pub(crate) fn new(json: &'a str) -> Option<Token<'a>> {
         (json.len() >= 2 && json.starts_with('"')).then_some(Token(json))
     }
 
@@ -45,7 +45,7 @@ impl<'a> Token<'a> {
     }
 
     /// Whether the token is an offer id: text of at most 64 characters.
-    pub(super) fn is_offer_id(self) -> bool {
+    pub(crate) fn is_offer_id(self) -> bool {
         if self.0.len() <= MAX_OFFER_ID_CHARS + 2 {
             return self.decode().is_some();
         }

@@ -23,6 +23,18 @@ impl Prefix {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Net(u64);
 
+impl Net {
+    /// As other registries carry it.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The opposite of [`to_bits`](Net::to_bits).
+    pub(crate) const fn from_bits(bits: u64) -> Net {
+        Net(bits)
+    }
+}
+
 impl Prefix {
     /// The neighbourhood that the address is in.
     pub const fn net(self) -> Net {

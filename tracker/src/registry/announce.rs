@@ -3,7 +3,8 @@
 use hlswarm::time::Time;
 use rand::Rng;
 
-use super::conn::{ConnId, Membership, Pending};
+use super::admission::Net;
+use super::conn::{ConnId, Membership, Pending, Place};
 use super::rate::{Bucket, Rate};
 use super::swarm::{Member, Swarm};
 use super::{Due, Registry};
@@ -70,6 +71,7 @@ impl Registry {
             }
             let seeder = completed || announce.seeder.unwrap_or(own.seeder);
             let finished = completed && !own.seeder;
+            let changed = own.seeder != seeder;
             own.seeder = seeder;
             own.trickle = announce.trickle;
             own.last_announce = now;
@@ -77,6 +79,9 @@ impl Registry {
             if let Some(swarm) = self.swarms.get_mut(place.0 as usize).and_then(Option::as_mut) {
                 swarm.set_seeder(place.1, seeder);
                 swarm.downloaded += u64::from(finished);
+            }
+            if changed {
+                self.tell_size(id);
             }
             return Ok(place);
         }
@@ -109,6 +114,7 @@ impl Registry {
             });
         }
         self.plan(now + self.limits.peer_age, Due::Member(conn, id, joined));
+        self.tell_size(id);
         Ok((at, index))
     }
 
@@ -185,8 +191,7 @@ impl Registry {
     }
 
     fn reply(&mut self, conn: ConnId, announce: &Announce<'_>, warning: Option<&str>, out: &mut Out) {
-        let (complete, incomplete) =
-            self.swarm(announce.member.swarm).map_or((0, 0), |swarm| (swarm.seeders, swarm.leechers()));
+        let (complete, incomplete) = self.size(announce.member.swarm);
         let reply = AnnounceReply {
             interval_s: self.limits.interval.as_secs(),
             min_interval_s: self.limits.min_interval.as_secs(),
@@ -198,7 +203,7 @@ impl Registry {
         out.send(conn, SendKind::Reply, |text| write_announced(text, announce.member.info_hash, reply));
     }
 
-    /// Hands each offer to another member.
+    /// Hands each offer to another member, here or elsewhere.
     fn hand_out(
         &mut self,
         now: Time,
@@ -211,40 +216,74 @@ impl Registry {
         if offers.is_empty() {
             return;
         }
-        let mut chosen = std::mem::take(&mut self.chosen);
-        let net = self.conns.get(conn).map(|state| state.ip.net());
-        let (Some(swarm), Some(net)) = (self.swarms.get(at as usize).and_then(Option::as_ref), net) else {
+        let (Some(swarm), Some(state)) =
+            (self.swarms.get(at as usize).and_then(Option::as_ref), self.conns.get(conn))
+        else {
             return;
         };
-        let seeder = swarm.members.get(index as usize).is_some_and(|own| own.seeder);
-        let budget = self.limits.received_offers;
-        let near = (net, offers.len() * self.limits.near_percent.min(100) / 100);
-        swarm.draw(rng, offers.len(), near, &mut chosen, |other| {
-            // A seeder wants nothing of a seeder; a client's own second connection is no peer for it.
-            other.conn != conn
-                && other.peer != announce.member.peer
-                && !(seeder && other.seeder)
-                && self.conns.get(other.conn).is_some_and(|state| state.received_offers.has(now, budget))
-        });
-        let receivers =
-            chosen.iter().filter_map(|index| swarm.members.get(*index as usize)).map(|to| to.conn);
-        for (offer, to) in offers.iter().zip(receivers) {
-            let key = self.offer_key(announce.member.swarm, announce.member.peer, offer.offer_id);
-            let Some(state) = self.conns.get_mut(to) else { continue };
-            // `draw` saw that there is a token.
-            let _ = state.received_offers.take(now, budget);
-            let pending = Pending { key, from: conn, sent: now };
-            state.remember_offer(pending, now, self.limits.offer_age, self.limits.pending_offers);
-            self.counters.offers += 1;
-            out.send(to, SendKind::Offer, |text| {
-                write_relayed(text, &announce.member, offer.offer_id, |text| {
-                    text.push_str(",\"offer\":{\"type\":\"offer\",\"sdp\":");
-                    text.push_str(offer.sdp.verbatim());
-                    text.push('}');
-                });
-            });
-        }
-        self.counters.offers_dropped += offers.len().saturating_sub(chosen.len()) as u64;
-        self.chosen = chosen;
+        let from = Offering {
+            place: Place::here(conn),
+            member: announce.member,
+            net: state.ip.net(),
+            seeder: swarm.members.get(index as usize).is_some_and(|own| own.seeder),
+            trickle: announce.trickle,
+        };
+        self.share_out(now, rng, &from, offers, true, out);
     }
+
+    /// Gives offers to members here, in the order drawn. Returns how many were taken.
+    pub(super) fn give(
+        &mut self,
+        now: Time,
+        rng: &mut impl Rng,
+        from: &Offering<'_>,
+        offers: &[Offer<'_>],
+        out: &mut Out,
+    ) -> usize {
+        let mut chosen = std::mem::take(&mut self.chosen);
+        chosen.clear();
+        let budget = self.limits.received_offers;
+        let at = self.swarm_index.get(&from.member.swarm).copied();
+        if let Some(swarm) = at.and_then(|at| self.swarms.get(at as usize)).and_then(Option::as_ref) {
+            let near = (from.net, offers.len() * self.limits.near_percent.min(100) / 100);
+            swarm.draw(rng, offers.len(), near, &mut chosen, |other| {
+                // A seeder wants nothing of a seeder; a client's own second connection is no peer for it.
+                Place::here(other.conn) != from.place
+                    && other.peer != from.member.peer
+                    && !(from.seeder && other.seeder)
+                    && self.conns.get(other.conn).is_some_and(|state| state.received_offers.has(now, budget))
+            });
+            let receivers =
+                chosen.iter().filter_map(|index| swarm.members.get(*index as usize)).map(|to| to.conn);
+            for (offer, to) in offers.iter().zip(receivers) {
+                let key = self.offer_key(from.member.swarm, from.member.peer, offer.offer_id);
+                let Some(state) = self.conns.get_mut(to) else { continue };
+                // `draw` saw that there is a token.
+                let _ = state.received_offers.take(now, budget);
+                let pending = Pending { key, from: from.place, trickle: from.trickle, sent: now };
+                state.remember_offer(pending, now, self.limits.offer_age, self.limits.pending_offers);
+                self.counters.offers += 1;
+                out.send(to, SendKind::Offer, |text| {
+                    write_relayed(text, &from.member, offer.offer_id, |text| {
+                        text.push_str(",\"offer\":{\"type\":\"offer\",\"sdp\":");
+                        text.push_str(offer.sdp.verbatim());
+                        text.push('}');
+                    });
+                });
+            }
+        }
+        let taken = chosen.len();
+        self.chosen = chosen;
+        taken
+    }
+}
+
+/// Whose offers are handed out.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offering<'a> {
+    pub(super) place: Place,
+    pub(super) member: protocol::Member<'a>,
+    pub(super) net: Net,
+    pub(super) seeder: bool,
+    pub(super) trickle: bool,
 }

@@ -8,6 +8,7 @@ use hlswarm::time::Time;
 
 use super::admission::Prefix;
 use super::rate::Bucket;
+use crate::cluster::NodeId;
 
 /// A connection, as the registry numbers it. Never reused: a slot's next user has another generation.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -20,6 +21,31 @@ impl ConnId {
     /// A small number that no other *open* connection has: a shell's index for its own table.
     pub const fn slot(self) -> usize {
         self.slot as usize
+    }
+
+    /// As other registries carry it.
+    pub(crate) const fn to_bits(self) -> u64 {
+        (self.slot as u64) << 32 | self.generation as u64
+    }
+
+    /// The opposite of [`to_bits`](ConnId::to_bits).
+    pub(crate) const fn from_bits(bits: u64) -> ConnId {
+        ConnId { slot: (bits >> 32) as u32, generation: bits as u32 }
+    }
+}
+
+/// A connection here or elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place {
+    /// The registry that it is connected to, or [`NodeId::HERE`].
+    pub(crate) node: NodeId,
+    /// Its number there.
+    pub(crate) conn: ConnId,
+}
+
+impl Place {
+    pub(crate) const fn here(conn: ConnId) -> Place {
+        Place { node: NodeId::HERE, conn }
     }
 }
 
@@ -42,6 +68,8 @@ pub(crate) struct Conn {
     pub(crate) memberships: Vec<Membership>,
     /// Offers that this connection was sent and has not answered, oldest first.
     pub(crate) pending: Vec<Pending>,
+    /// Offers of this connection that were handed to other registries and are not answered, oldest first.
+    pub(crate) given: Vec<Given>,
     /// Answered offers along which this connection may send candidates, oldest first.
     pub(crate) routes: Vec<Route>,
     pub(crate) messages: Bucket,
@@ -76,7 +104,17 @@ pub(crate) struct Membership {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Pending {
     pub(crate) key: OfferKey,
-    pub(crate) from: ConnId,
+    pub(crate) from: Place,
+    /// Whether the offering side takes trickled candidates, where it is not connected here.
+    pub(crate) trickle: bool,
+    pub(crate) sent: Time,
+}
+
+/// An offer that another registry was given: only it may bring an answer, once.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Given {
+    pub(crate) key: OfferKey,
+    pub(crate) to: NodeId,
     pub(crate) sent: Time,
 }
 
@@ -84,7 +122,7 @@ pub(crate) struct Pending {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Route {
     pub(crate) key: OfferKey,
-    pub(crate) to: ConnId,
+    pub(crate) to: Place,
     pub(crate) expires: Time,
     pub(crate) sent: u32,
 }
@@ -151,6 +189,7 @@ impl Conn {
             ip,
             memberships: Vec::new(),
             pending: Vec::new(),
+            given: Vec::new(),
             routes: Vec::new(),
             messages: Bucket::default(),
             refusals: Bucket::default(),
@@ -186,6 +225,32 @@ impl Conn {
             self.pending = Vec::new();
         }
         (pending.sent + age > now).then_some(pending)
+    }
+
+    /// Remembers an offer that another registry was given; the oldest makes room.
+    pub(crate) fn remember_given(&mut self, given: Given, now: Time, age: Duration, most: usize) {
+        self.given.retain(|old| old.sent + age > now);
+        if self.given.len() >= most.max(1) {
+            self.given.remove(0);
+        }
+        self.given.push(given);
+    }
+
+    /// Takes the offer with `key` that the process of `from` was given, if it is not older than `age`.
+    pub(crate) fn take_given(
+        &mut self,
+        key: OfferKey,
+        from: NodeId,
+        now: Time,
+        age: Duration,
+    ) -> Option<Given> {
+        let from = from.process();
+        let at = self.given.iter().position(|given| given.key == key && given.to.process() == from)?;
+        let given = self.given.remove(at);
+        if self.given.is_empty() {
+            self.given = Vec::new();
+        }
+        (given.sent + age > now).then_some(given)
     }
 
     /// Remembers that candidates may be sent along an answered offer; the oldest makes room.

@@ -11,6 +11,7 @@
 
 mod admission;
 mod announce;
+mod away;
 mod conn;
 mod limits;
 mod rate;
@@ -26,6 +27,7 @@ use hlswarm::id::{Id20, PeerId, SwarmId};
 use hlswarm::time::Time;
 use rand::Rng;
 
+use crate::cluster::{ClusterCounters, ClusterSizes, Counts, Mesh};
 use crate::histogram::Histogram;
 use crate::out::{CloseReason, Out, SendKind};
 use crate::protocol::{Fault, Incoming, Refusal, Token, parse, write_failure};
@@ -63,6 +65,8 @@ pub struct Registry {
     /// Makes offer keys unguessable.
     secret: [u64; 2],
     chosen: Vec<u32>,
+    /// The rest of the cluster, if there is one.
+    mesh: Option<Box<Mesh>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -174,6 +178,7 @@ impl Registry {
             counters: Counters::default(),
             secret: [rng.next_u64(), rng.next_u64()],
             chosen: Vec::new(),
+            mesh: None,
         }
     }
 
@@ -332,6 +337,7 @@ impl Registry {
             self.free_swarms.push(at);
             self.swarm_index.remove(&id);
         }
+        self.tell_size(id);
         if let Some(membership) =
             moved.and_then(|conn| self.conns.get_mut(conn)).and_then(|state| state.membership_mut(id))
         {

@@ -1,11 +1,15 @@
 //! Answers and trickled candidates: what travels along an offer once it was handed out.
 
+use std::time::Duration;
+
+use hlswarm::id::{PeerId, SwarmId};
 use hlswarm::time::Time;
 
 use super::Registry;
-use super::conn::{ConnId, Route};
+use super::conn::{ConnId, Place, Route};
+use crate::cluster::NodeId;
 use crate::out::{Out, SendKind};
-use crate::protocol::{Action, Answer, Candidates, Fault, Refusal, write_relayed};
+use crate::protocol::{Action, Answer, Candidates, Fault, Member, Offer, Refusal, Token, write_relayed};
 
 impl Registry {
     /// Passes an answer to whoever made the offer. Only the connection that was sent the offer has the right to, once;
@@ -29,40 +33,61 @@ impl Registry {
             let own = state.membership(swarm).filter(|own| own.peer == answer.member.peer).copied()?;
             Some((own, state.take_offer(key, now, age)?))
         });
-        let target = own.and_then(|(own, pending)| {
-            let other = self.conns.get(pending.from)?.membership(swarm).copied()?;
-            Some((own.trickle && other.trickle, pending))
-        });
-        let Some((trickle, pending)) = target else {
+        let Some((own, pending)) = own else {
             self.counters.answers_dropped += 1;
             return Ok(());
         };
-        let to = pending.from;
-        self.counters.answer_times.add(now - pending.sent);
-        if trickle && self.limits.trickle {
-            self.open_routes(now, conn, to, answer);
+        if pending.from.node != NodeId::HERE {
+            self.answer_away(now, conn, answer, own.trickle, pending, out);
+            return Ok(());
         }
-        self.counters.answers += 1;
-        out.send(to, SendKind::Answer, |text| {
-            write_relayed(text, &answer.member, answer.offer.offer_id, |text| {
-                text.push_str(",\"answer\":{\"type\":\"answer\",\"sdp\":");
-                text.push_str(answer.offer.sdp.verbatim());
-                text.push('}');
-            });
-        });
+        let to = pending.from.conn;
+        let Some(other) = self.conns.get(to).and_then(|state| state.membership(swarm)).copied() else {
+            self.counters.answers_dropped += 1;
+            return Ok(());
+        };
+        if own.trickle && other.trickle && self.limits.trickle {
+            let id = answer.offer.offer_id;
+            self.open_route(now, conn, (swarm, answer.to, id), Place::here(to));
+            self.open_route(now, to, (swarm, answer.member.peer, id), Place::here(conn));
+        }
+        self.pass_answer(now - pending.sent, to, &answer.member, answer.offer, out);
         Ok(())
     }
 
-    fn open_routes(&mut self, now: Time, answerer: ConnId, offerer: ConnId, answer: &Answer<'_>) {
+    /// Sends an answer to the client that made the offer.
+    pub(super) fn pass_answer(
+        &mut self,
+        took: Duration,
+        to: ConnId,
+        from: &Member<'_>,
+        answer: Offer<'_>,
+        out: &mut Out,
+    ) {
+        self.counters.answer_times.add(took);
+        self.counters.answers += 1;
+        out.send(to, SendKind::Answer, |text| {
+            write_relayed(text, from, answer.offer_id, |text| {
+                text.push_str(",\"answer\":{\"type\":\"answer\",\"sdp\":");
+                text.push_str(answer.sdp.verbatim());
+                text.push('}');
+            });
+        });
+    }
+
+    /// Lets a connection send candidates to the other end of an answered offer: which swarm, whose peer id, which offer.
+    pub(super) fn open_route(
+        &mut self,
+        now: Time,
+        from: ConnId,
+        (swarm, other_peer, offer_id): (SwarmId, PeerId, Token<'_>),
+        to: Place,
+    ) {
         let expires = now + self.limits.trickle_age;
         let most = self.limits.pending_offers;
-        for (from, to, other_peer) in
-            [(answerer, offerer, answer.to), (offerer, answerer, answer.member.peer)]
-        {
-            let key = self.offer_key(answer.member.swarm, other_peer, answer.offer.offer_id);
-            if let Some(state) = self.conns.get_mut(from) {
-                state.remember_route(Route { key, to, expires, sent: 0 }, now, most);
-            }
+        let key = self.offer_key(swarm, other_peer, offer_id);
+        if let Some(state) = self.conns.get_mut(from) {
+            state.remember_route(Route { key, to, expires, sent: 0 }, now, most);
         }
     }
 
@@ -98,17 +123,37 @@ impl Registry {
                 route.to
             })
         });
-        let Some(to) =
-            to.filter(|to| self.conns.get(*to).is_some_and(|state| state.membership(swarm).is_some()))
-        else {
+        let Some(to) = to else {
             self.counters.candidates_dropped += u64::from(count);
             return Ok(());
         };
-        self.counters.candidates += u64::from(count);
+        if to.node == NodeId::HERE {
+            self.pass_candidates(to.conn, &message.member, message.offer_id, &message.candidates, out);
+        } else {
+            self.candidates_away(conn, to, message, out);
+        }
+        Ok(())
+    }
+
+    /// Sends candidates to a client, if it is still in the swarm.
+    pub(super) fn pass_candidates(
+        &mut self,
+        to: ConnId,
+        from: &Member<'_>,
+        offer_id: Token<'_>,
+        candidates: &[Token<'_>],
+        out: &mut Out,
+    ) {
+        let count = candidates.len() as u64;
+        if self.conns.get(to).is_none_or(|state| state.membership(from.swarm).is_none()) {
+            self.counters.candidates_dropped += count;
+            return;
+        }
+        self.counters.candidates += count;
         out.send(to, SendKind::Candidates, |text| {
-            write_relayed(text, &message.member, message.offer_id, |text| {
+            write_relayed(text, from, offer_id, |text| {
                 text.push_str(",\"candidates\":[");
-                for (place, candidate) in message.candidates.iter().enumerate() {
+                for (place, candidate) in candidates.iter().enumerate() {
                     if place > 0 {
                         text.push(',');
                     }
@@ -117,6 +162,5 @@ impl Registry {
                 text.push(']');
             });
         });
-        Ok(())
     }
 }

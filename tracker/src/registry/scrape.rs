@@ -22,8 +22,9 @@ impl Registry {
             state.announced = true;
         }
         let sizes = scrape.swarms.iter().map(|(id, _)| {
-            self.swarm(*id)
-                .map_or((*id, 0, 0, 0), |swarm| (*id, swarm.seeders, swarm.leechers(), swarm.downloaded))
+            let (complete, incomplete) = self.size(*id);
+            // Only what members here said: it is of use to nobody, and nobody replicates it.
+            (*id, complete, incomplete, self.swarm(*id).map_or(0, |swarm| swarm.downloaded))
         });
         out.send(conn, SendKind::Reply, |text| write_scraped(text, sizes));
         Ok(())
