@@ -10,7 +10,8 @@
 //! | [`protocol`] | messages of clients, parsed by reference; replies |
 //! | [`out`] | what the registry wants done |
 //! | [`histogram`] | counts of durations |
-//! | `ws` | the server's half of RFC 6455 (feature `server`) |
+//! | `ws` | the server's half of RFC 6455 (feature `wire`) |
+//! | `http`, `proxy` | what comes before: the request and the PROXY header (feature `wire`) |
 //! | `config` | the settings of the binary and their sample file (feature `server`) |
 //! | `server` | sockets, TLS, HTTP, timers, metrics around the registry (feature `server`) |
 
@@ -18,12 +19,16 @@ pub mod cluster;
 #[cfg(feature = "server")]
 pub mod config;
 pub mod histogram;
+#[cfg(feature = "wire")]
+pub mod http;
 pub mod out;
 pub mod protocol;
+#[cfg(feature = "wire")]
+pub mod proxy;
 pub mod registry;
 #[cfg(feature = "server")]
 pub mod server;
-#[cfg(feature = "server")]
+#[cfg(feature = "wire")]
 pub mod ws;
 
 pub use out::{CloseReason, Out, SendKind};

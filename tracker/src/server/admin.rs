@@ -6,9 +6,9 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::core::Core;
-use super::http::Request;
 use super::shared::Snapshot;
 use crate::histogram::Histogram;
+use crate::http::Request;
 
 /// An HTTP answer.
 #[derive(Debug)]

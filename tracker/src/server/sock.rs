@@ -12,12 +12,12 @@ use rustls::ServerConfig;
 
 use super::core::Core;
 use super::end::End;
-use super::http::{self, Head};
-use super::proxy::{self, ProxyHeader};
 use super::queue::{Flushed, Queue};
 use super::stream::Stream;
 use super::tls::{Received, Session};
+use crate::http::{self, Head};
 use crate::out::SendKind;
+use crate::proxy::{self, ProxyHeader};
 use crate::registry::{Bucket, ConnId, Prefix};
 use crate::ws::{Decoder, Message, Opcode, write_close, write_frame};
 
@@ -32,6 +32,8 @@ enum Phase {
     Http(Vec<u8>),
     /// A WebSocket.
     Open,
+    /// It closes, or broke the protocol: what its messages before that caused is sent first, then the code.
+    Leaving(Box<(u16, End)>),
     /// Everything is said; what is queued goes out.
     Closing,
 }
@@ -227,7 +229,7 @@ impl Sock {
                 }
             }
             // Said after the end, or before TLS is up: nobody listens.
-            Phase::Closing | Phase::Proxy(_) | Phase::Tls => Ok(()),
+            Phase::Leaving(_) | Phase::Closing | Phase::Proxy(_) | Phase::Tls => Ok(()),
         }
     }
 
@@ -239,9 +241,7 @@ impl Sock {
                 Ok(Some(message)) => message,
                 Ok(None) => return Ok(()),
                 Err(violation) => {
-                    let reason = violation.to_string();
-                    write_close(self.queue.buffer(&mut core.pool), violation.code(), &reason);
-                    self.start_closing(End::Violation(violation), core);
+                    self.phase = Phase::Leaving(Box::new((violation.code(), End::Violation(violation))));
                     return Ok(());
                 }
             };
@@ -261,8 +261,7 @@ impl Sock {
                 }
                 Message::Pong => {}
                 Message::Close(code) => {
-                    write_close(self.queue.buffer(&mut core.pool), code.unwrap_or(1000), "");
-                    self.start_closing(End::Peer, core);
+                    self.phase = Phase::Leaving(Box::new((code.unwrap_or(1000), End::Peer)));
                     return Ok(());
                 }
             }
@@ -287,6 +286,20 @@ impl Sock {
         }
         if waiting > queue_bytes.saturating_mul(QUEUE_HARD_FACTOR) {
             return Push::Overflow;
+    /// Whether it wants to close as soon as it was told what its messages caused.
+    pub(super) const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_))
+    }
+
+    /// Says the last word of one that leaves.
+    pub(super) fn say_goodbye(&mut self, core: &mut Core) {
+        let Phase::Leaving(leaving) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+        let (code, end) = *leaving;
+        let reason = if end == End::Peer { String::new() } else { end.to_string() };
+        write_close(self.queue.buffer(&mut core.pool), code, &reason);
+        self.start_closing(end, core);
+    }
+
         }
         write_frame(self.queue.buffer(pool), Opcode::Text, text.as_bytes());
         Push::Queued
@@ -353,7 +366,7 @@ impl Sock {
             Phase::Proxy(_) => "PROXY header",
             Phase::Tls => "TLS handshake",
             Phase::Http(_) => "HTTP request",
-            Phase::Closing => {
+            Phase::Leaving(_) | Phase::Closing => {
                 return if core.now >= self.deadline { Err(End::Peer) } else { Ok(self.deadline) };
             }
             Phase::Open => return self.check_open(core),

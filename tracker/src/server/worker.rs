@@ -209,6 +209,14 @@ impl Worker {
         }
     }
 
+                        Ok(()) if sock.is_leaving() => {
+                            self.deliver();
+                            self.say_goodbye(index);
+                            if whole {
+                                self.again.push(index);
+                            }
+                            return;
+                        }
     fn add(&mut self, mut stream: super::stream::Stream, ip: std::net::IpAddr, role: &Role) {
         self.core.net.accepted += 1;
         let most = self.core.settings.config.limits.registry().connections;
@@ -233,6 +241,14 @@ impl Worker {
             }
             Err(error) => {
                 self.free.push(index);
+    fn say_goodbye(&mut self, index: u32) {
+        if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
+            sock.say_goodbye(&mut self.core);
+        }
+        self.mark_dirty(index);
+        self.plan(index);
+    }
+
                 self.log_gated("accept", &format_args!("cannot serve a connection: {error}"));
             }
         }

@@ -78,6 +78,8 @@ struct Partial {
     kind: Option<u8>,
     /// The message so far.
     message: Vec<u8>,
+    /// How many bytes of a text so far are known to be whole characters.
+    checked: usize,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -119,16 +121,19 @@ impl Decoder {
                 return finish(frame.opcode, scratch).map(Some);
             }
             let partial = self.partial.get_or_insert_default();
+            if !frame.is_control() && frame.opcode != CONTINUATION {
+                partial.kind = Some(frame.opcode);
+            }
             let target = if frame.is_control() { &mut partial.control } else { &mut partial.message };
             let start = target.len();
             target.extend_from_slice(bytes);
             unmask(target.get_mut(start..).unwrap_or_default(), frame.mask);
+            if !frame.is_control() && partial.kind == Some(TEXT) {
+                partial.check_text()?;
+            }
             if !complete {
                 let mut mask = frame.mask;
                 mask.rotate_left(take % 4);
-                if !frame.is_control() && frame.opcode != CONTINUATION {
-                    partial.kind = Some(frame.opcode);
-                }
                 partial.frame = Some(Frame { mask, remaining: frame.remaining - take as u64, ..frame });
                 return Ok(None);
             }
@@ -139,13 +144,11 @@ impl Decoder {
                 self.release();
                 return finish(frame.opcode, scratch).map(Some);
             }
-            if frame.opcode != CONTINUATION {
-                partial.kind = Some(frame.opcode);
-            }
             if frame.fin {
                 let kind = partial.kind.take().unwrap_or(TEXT);
                 mem::swap(scratch, &mut partial.message);
                 partial.message = Vec::new();
+                partial.checked = 0;
                 self.release();
                 return finish(kind, scratch).map(Some);
             }
@@ -194,6 +197,17 @@ impl Decoder {
 }
 
 impl Partial {
+    /// Fails as soon as the text so far can no longer become UTF-8, whatever may follow.
+    fn check_text(&mut self) -> Result<(), Violation> {
+        match std::str::from_utf8(self.message.get(self.checked..).unwrap_or_default()) {
+            Ok(_) => self.checked = self.message.len(),
+            // Cut inside a character.
+            Err(error) if error.error_len().is_none() => self.checked += error.valid_up_to(),
+            Err(_) => return Err(Violation::NotUtf8),
+        }
+        Ok(())
+    }
+
     /// Copies bytes of `input` to the head, without advancing `input` unless the head stays incomplete.
     fn keep_head(&mut self, input: &mut &[u8]) -> usize {
         let had = usize::from(self.head_bytes);

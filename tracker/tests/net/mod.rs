@@ -1,4 +1,5 @@
 //! The binary as a process, and a WebSocket client that can misbehave.
+#![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
@@ -93,6 +94,18 @@ impl Process {
         http(self.tcp(), request)
     }
 
+    /// Sends a request and reads the head of the answer.
+    pub fn http_head(&self, request: &str) -> String {
+        let mut tcp = self.tcp();
+        tcp.write_all(request.as_bytes()).unwrap();
+        let mut head = Vec::new();
+        let mut byte = [0];
+        while !head.ends_with(b"\r\n\r\n") && matches!(tcp.read(&mut byte), Ok(1)) {
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    }
+
     pub fn get(&self, path: &str) -> String {
         self.http(&format!("GET {path} HTTP/1.1\r\nHost: t\r\n\r\n"))
     }
@@ -130,6 +143,11 @@ pub fn http(mut tcp: TcpStream, request: &str) -> String {
         let _ = tcp.read_to_end(&mut response);
     }
     String::from_utf8(response).unwrap()
+}
+
+#[allow(clippy::disallowed_methods, reason = "a test of what takes real time")]
+pub fn now() -> std::time::Instant {
+    std::time::Instant::now()
 }
 
 pub fn eventually(mut done: impl FnMut() -> bool) {

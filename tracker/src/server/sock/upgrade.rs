@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::super::admin;
 use super::super::core::Core;
 use super::super::end::End;
-use super::super::http::{self, Request, write_upgrade};
 use super::{Phase, Sock};
+use crate::http::{self, Request, write_upgrade};
 use crate::registry::{Denied, Prefix};
 use crate::ws::accept_key;
 

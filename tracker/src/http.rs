@@ -4,26 +4,26 @@ use std::net::IpAddr;
 
 /// A request, as far as it matters here.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Request {
+pub struct Request {
     /// `GET` and the like.
-    pub(super) method: String,
+    pub method: String,
     /// Without its query.
-    pub(super) path: String,
+    pub path: String,
     /// The page's origin.
-    pub(super) origin: Option<String>,
+    pub origin: Option<String>,
     /// Whether it asks for a WebSocket of version 13.
-    pub(super) upgrade: bool,
+    pub upgrade: bool,
     /// `Sec-WebSocket-Key`.
-    pub(super) key: Option<String>,
+    pub key: Option<String>,
     /// Every address in `X-Forwarded-For`, in order.
-    pub(super) forwarded_for: Vec<Option<IpAddr>>,
+    pub forwarded_for: Vec<Option<IpAddr>>,
     /// The token of `Authorization: Bearer`.
-    pub(super) bearer: Option<String>,
+    pub bearer: Option<String>,
 }
 
 /// What the bytes so far are.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Head {
+pub enum Head {
     /// Not the whole head.
     Incomplete,
     /// Not HTTP.
@@ -33,7 +33,7 @@ pub(super) enum Head {
 }
 
 /// Parses a request head.
-pub(super) fn parse(bytes: &[u8]) -> Head {
+pub fn parse(bytes: &[u8]) -> Head {
     let mut headers = [httparse::EMPTY_HEADER; 64];
     let mut parsed = httparse::Request::new(&mut headers);
     let used = match parsed.parse(bytes) {
@@ -85,7 +85,7 @@ fn parse_address(text: &str) -> Option<IpAddr> {
 impl Request {
     /// Whose connection this is, when it came through proxies that are believed: the last address that is not itself
     /// such a proxy. What stands further to the left may be invented by the client.
-    pub(super) fn client(&self, peer: IpAddr, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
+    pub fn client(&self, peer: IpAddr, trusts: impl Fn(IpAddr) -> bool) -> IpAddr {
         let mut client = peer;
         for address in self.forwarded_for.iter().rev() {
             if !trusts(client) {
@@ -101,7 +101,7 @@ impl Request {
 }
 
 /// The answer that opens a WebSocket.
-pub(super) fn write_upgrade(out: &mut Vec<u8>, accept: &str) {
+pub fn write_upgrade(out: &mut Vec<u8>, accept: &str) {
     out.extend_from_slice(
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
     );
@@ -109,7 +109,7 @@ pub(super) fn write_upgrade(out: &mut Vec<u8>, accept: &str) {
 }
 
 /// A complete answer, after which the connection closes.
-pub(super) fn write_response(
+pub fn write_response(
     out: &mut Vec<u8>,
     status: &str,
     headers: &str,

@@ -10,7 +10,7 @@ const MAX_BYTES: usize = 1024;
 
 /// What the bytes so far are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ProxyHeader {
+pub enum ProxyHeader {
     /// More bytes are needed.
     Incomplete,
     /// Not a header.
@@ -25,7 +25,7 @@ pub(super) enum ProxyHeader {
 }
 
 /// Parses a header.
-pub(super) fn parse(input: &[u8]) -> ProxyHeader {
+pub fn parse(input: &[u8]) -> ProxyHeader {
     let known = input.len().min(SIGNATURE.len());
     if input.get(..known) != SIGNATURE.get(..known) {
         return ProxyHeader::Malformed;
