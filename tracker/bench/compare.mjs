@@ -1,7 +1,7 @@
 // npm run bench:tracker: our tracker, bittorrent-tracker from npm and aquatic_ws from crates.io under the same load, one
 // after the other, each alone on one core, the load generator on another. Prints tables and writes JSON.
 //
-// Options: -- --seconds N, --connections N, --idle N, --only hlswarm,bittorrent-tracker,aquatic
+// Options: -- --seconds N, --connections N, --idle N, --only hlswarm,bittorrent-tracker,aquatic, --parts compare,abuse
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
@@ -18,6 +18,7 @@ const { values: options } = parseArgs({
     seconds: { type: "string", default: "8" },
     connections: { type: "string", default: "1000" },
     idle: { type: "string", default: "5000" },
+    parts: { type: "string", default: "compare,abuse" },
     only: { type: "string", default: "hlswarm,bittorrent-tracker,aquatic" },
     out: { type: "string", default: path.join(target, "bench", "tracker.json") },
   },
@@ -92,8 +93,13 @@ messages_per_connection_per_second = 0
 bytes_per_connection_per_second = 0
 announces_per_ip_per_second = 0
 announces_per_ip_and_swarm_per_second = 0
+offers_per_connection_per_second = 0
+offers_per_ip_per_second = 0
+bytes_per_ip_per_second = 0
 accepts_per_second = 0
+accepts_per_ip_per_second = 0
 connections_per_ip = 0
+connections_per_net = 0
 `;
   writeFileSync(file, text);
   return file;
@@ -183,12 +189,14 @@ const scenarios = {
     "1000",
     "--seconds",
     options.seconds,
+    // The generator's own sleep is not the tracker's latency.
+    "--busy-poll",
   ],
   idle: ["--mode", "idle", "--connections", options.idle, "--seconds", "2"],
   storm: ["--mode", "storm", "--seconds", options.seconds],
   burst: ["--mode", "burst", "--connections", "20", "--seconds", "3"],
 };
-const abuses = ["flood", "garbage", "slow-readers", "churn"];
+const abuses = ["flood", "garbage", "bytes", "one-receiver", "slow-readers", "slowloris", "churn", "spread"];
 
 const number = (value, digits = 0) =>
   value === undefined || Number.isNaN(value)
@@ -216,7 +224,8 @@ function table(head, rows) {
 build();
 const tls = certificate();
 const everything = {};
-for (const [name, start] of contenders()) {
+const parts = options.parts.split(",");
+for (const [name, start] of parts.includes("compare") ? contenders() : []) {
   for (const kind of ["plain", "tls"]) {
     const results = {};
     for (const [scenario, args] of Object.entries(scenarios)) {
@@ -230,57 +239,58 @@ for (const [name, start] of contenders()) {
   }
 }
 const abuseRows = [];
-const own = contenders().find(([name]) => name === "hlswarm");
+const own = parts.includes("abuse") && contenders().find(([name]) => name === "hlswarm");
 if (own) {
-  // With the bounds of a fresh installation, but room for the generator's honest clients.
-  const settings = path.join(folder, "abuse.toml");
-  writeFileSync(settings, `[log]\nlevel = "error"\n[limits]\nconnections_per_ip = 0\n`);
-  const start = (port) => [own[1](port)[0], ["--listen", `127.0.0.1:${port}`, "--config", settings]];
-  for (const mode of ["open", ...abuses]) {
-    process.stderr.write(`abuse: ${mode}\n`);
-    const args = [
-      "--mode",
-      mode,
-      "--connections",
-      options.connections,
-      "--rate",
-      "100",
-      "--seconds",
-      options.seconds,
+  // With the bounds of a fresh installation; the generator's honest clients come from an address for each fifty.
+  const settings = (secure) => {
+    const file = path.join(folder, `abuse-${secure}.toml`);
+    const certificate = secure ? `[tls]\ncertificate = "${tls.cert}"\nkey = "${tls.key}"\n` : "";
+    writeFileSync(file, `[log]\nlevel = "error"\n${certificate}`);
+    return file;
+  };
+  for (const secure of [false, true]) {
+    const start = (port) => [
+      own[1](port)[0],
+      ["--listen", `127.0.0.1:${port}`, "--config", settings(secure)],
     ];
-    const result = await withServer(start, undefined, (port, pid) => load(port, pid, false, args)).catch(
-      (error) => ({
-        error: error.message,
-      }),
-    );
-    everything[`abuse ${mode}`] = result;
-    abuseRows.push([
-      mode === "open" ? "none" : mode,
-      number(result.replyMs?.p50, 2),
-      number(result.replyMs?.p99, 2),
-      number(result.lostConnections),
-      number(result.serverCpuSeconds / result.seconds, 2),
-    ]);
+    for (const mode of ["open", ...abuses]) {
+      process.stderr.write(`abuse: ${mode} ${secure ? "tls" : "plain"}\n`);
+      const args = ["--mode", mode, "--connections", options.connections, "--rate", "100"];
+      args.push("--seconds", options.seconds, "--busy-poll");
+      const result = await withServer(start, undefined, (port, pid) => load(port, pid, secure, args)).catch(
+        (error) => ({ error: error.message }),
+      );
+      if (result.error) process.stderr.write(`  ${result.error}\n`);
+      everything[`abuse ${mode} ${secure ? "tls" : "plain"}`] = result;
+      abuseRows.push([
+        `${mode === "open" ? "none" : mode}${secure ? ", TLS" : ""}`,
+        number(result.replyMs?.p50, 2),
+        number(result.replyMs?.p99, 2),
+        number(result.lostConnections),
+        number(result.serverCpuSeconds / result.seconds, 2),
+      ]);
+    }
   }
 }
 rmSync(folder, { recursive: true });
 const rows = Object.entries(everything)
   .filter(([name]) => !name.startsWith("abuse"))
   .map(([name, results]) => row(name, results));
-console.log(
-  `\n${table(
-    [
-      "tracker",
-      "announces per CPU-second",
-      "offers delivered",
-      "offer -> answer p50 / p99 (ms, 1,000 announces/s)",
-      "bytes per idle connection",
-      "accepts per CPU-second",
-      "lost of a burst of 500",
-    ],
-    rows,
-  )}\n`,
-);
+if (rows.length)
+  console.log(
+    `\n${table(
+      [
+        "tracker",
+        "announces per CPU-second",
+        "offers delivered",
+        "offer -> answer p50 / p99 (ms, 1,000 announces/s)",
+        "bytes per idle connection",
+        "accepts per CPU-second",
+        "lost of a burst of 500",
+      ],
+      rows,
+    )}\n`,
+  );
 if (abuseRows.length) {
   const head = ["abuse", "reply p50 (ms)", "reply p99 (ms)", "honest connections lost", "cores used"];
   console.log(`${table(head, abuseRows)}\n`);

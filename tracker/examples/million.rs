@@ -55,6 +55,9 @@ fn main() {
         announces_per_ip: Rate::UNLIMITED,
         announces_per_ip_and_swarm: Rate::UNLIMITED,
         received_offers: Rate::UNLIMITED,
+        offers_per_ip: Rate::UNLIMITED,
+        connections_per_net: usize::MAX,
+        peers: usize::MAX,
         ..Limits::default()
     };
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);

@@ -122,6 +122,25 @@ fn an_offer_is_answered_within_its_age_or_never() {
 }
 
 #[test]
+fn the_oldest_pending_offer_makes_room() {
+    let mut tracker = Tracker::with(Limits { pending_offers: 3, ..Limits::default() });
+    let anna = tracker.join("anna");
+    // Seeders, so that Anna is the only one who takes their offers.
+    let offers: Vec<_> = (0..4)
+        .map(|n| {
+            let conn = tracker.connect();
+            let message = with(announce(&format!("p{n}"), 1), "left", json!(0));
+            (conn, tracker.send(conn, &message).only(anna))
+        })
+        .collect();
+    let answers: Vec<usize> = offers
+        .iter()
+        .map(|(conn, offer)| tracker.send(anna, &answer("anna", offer)).to(*conn).len())
+        .collect();
+    assert_eq!(answers, [0, 1, 1, 1]);
+}
+
+#[test]
 fn a_connection_is_in_eight_swarms() {
     let mut tracker = Tracker::new();
     let anna = tracker.connect();
@@ -271,6 +290,63 @@ fn nobody_is_buried_in_offers() {
     tracker.pass(Duration::from_millis(200));
     let conn = tracker.connect();
     assert_eq!(tracker.send(conn, &announce("late", 1)).to(victim).len(), 1);
+}
+
+#[test]
+fn offers_are_bounded_per_connection_and_per_address() {
+    let limits = Limits {
+        offers_per_connection: Rate { per_second: 1.0, burst: 7 },
+        offers_per_ip: Rate { per_second: 1.0, burst: 10 },
+        ..Limits::default()
+    };
+    let mut tracker = Tracker::with(limits);
+    for n in 0..20 {
+        tracker.join(&format!("peer{n}"));
+    }
+    let ip: IpAddr = "192.0.2.1".parse().unwrap();
+    let (anna, ben) = (tracker.connect_from(ip), tracker.connect_from(ip));
+    assert_eq!(tracker.send(anna, &announce("anna", 5)).of_kind(SendKind::Offer), 5);
+    let done = tracker.send(anna, &announce("anna", 5));
+    assert_eq!(done.of_kind(SendKind::Offer), 2, "seven of one connection");
+    assert_eq!(done.only(anna)["warning message"], "offers come too fast: 2 of this announce are used");
+    let done = tracker.send(ben, &announce("ben", 5));
+    assert_eq!(done.of_kind(SendKind::Offer), 3, "ten of one address");
+    let other = tracker.connect();
+    assert_eq!(tracker.send(other, &announce("other", 5)).of_kind(SendKind::Offer), 5);
+    tracker.pass(Duration::from_secs(1));
+    assert_eq!(tracker.send(anna, &announce("anna", 5)).of_kind(SendKind::Offer), 1);
+}
+
+#[test]
+fn members_are_bounded_in_all() {
+    let mut tracker = Tracker::with(Limits { peers: 2, ..Limits::default() });
+    let (anna, _ben) = (tracker.join("anna"), tracker.join("ben"));
+    let carl = tracker.connect();
+    assert_eq!(
+        tracker.send(carl, &announce("carl", 0)).failure(carl),
+        "the tracker is full, try again later"
+    );
+    assert!(tracker.send(anna, &announce("anna", 0)).only(anna)["interval"].is_u64(), "who is there stays");
+    tracker.registry.disconnect(anna);
+    assert!(tracker.send(carl, &announce("carl", 0)).only(carl)["interval"].is_u64());
+}
+
+#[test]
+fn a_neighbourhood_has_its_bound_of_connections() {
+    let mut tracker = Tracker::with(Limits { connections_per_net: 3, ..Limits::default() });
+    let ip = |text: &str| -> IpAddr { text.parse().unwrap() };
+    let first = tracker.connect_from(ip("2001:db8:1::1"));
+    tracker.connect_from(ip("2001:db8:1:2::1"));
+    tracker.connect_from(ip("2001:db8:1:ffff::1"));
+    assert_eq!(tracker.registry.connect(tracker.now, ip("2001:db8:1:3::1")), Err(Denied::Address));
+    tracker.connect_from(ip("2001:db8:2::1"));
+    tracker.registry.disconnect(first);
+    tracker.connect_from(ip("2001:db8:1:3::1"));
+    for last in 1..=3 {
+        tracker.connect_from(ip(&format!("192.0.2.{last}")));
+    }
+    assert_eq!(tracker.registry.connect(tracker.now, ip("192.0.2.4")), Err(Denied::Address));
+    tracker.connect_from(ip("192.0.3.4"));
 }
 
 #[test]

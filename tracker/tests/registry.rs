@@ -114,6 +114,24 @@ fn left_tells_who_has_everything() {
 }
 
 #[test]
+fn numwant_may_be_missing_or_anything() {
+    let mut tracker = Tracker::new();
+    let anna = tracker.join("anna");
+    let ben = tracker.connect();
+    for numwant in
+        [json!(0), json!(1), json!(null), json!(-7), json!(1e300), json!("ten"), json!([]), json!({})]
+    {
+        let done = tracker.send(ben, &with(announce("ben", 1), "numwant", numwant.clone()));
+        assert!(done.only(ben)["interval"].is_u64(), "{numwant}");
+        tracker.pass(Duration::from_secs(5));
+    }
+    let done = tracker.send(ben, &without(announce("ben", 1), "numwant"));
+    assert!(done.only(ben)["interval"].is_u64());
+    // The offers say how many peers a client wants.
+    assert_eq!(done.to(anna).len(), 1);
+}
+
+#[test]
 fn completed_makes_a_seeder_and_counts_once() {
     let mut tracker = Tracker::new();
     let anna = tracker.join("anna");
@@ -247,6 +265,8 @@ fn offers_are_spread_evenly_over_a_swarm() {
         min_interval: Duration::ZERO,
         received_offers: hlswarm_tracker::registry::Rate::UNLIMITED,
         messages_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
+        offers_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
+        offers_per_ip: hlswarm_tracker::registry::Rate::UNLIMITED,
         ..Default::default()
     });
     let members: Vec<_> = (0..100).map(|n| tracker.join(&format!("peer{n}"))).collect();
@@ -269,6 +289,8 @@ fn neighbours_get_their_share_of_the_offers() {
         min_interval: Duration::ZERO,
         received_offers: hlswarm_tracker::registry::Rate::UNLIMITED,
         messages_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
+        offers_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
+        offers_per_ip: hlswarm_tracker::registry::Rate::UNLIMITED,
         ..Default::default()
     });
     // Three viewers in each of a hundred neighbourhoods, IPv4 and IPv6.

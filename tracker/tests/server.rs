@@ -3,7 +3,6 @@
 mod net;
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
 
 use net::{Client, Process, announce, certificate, temp_file};
 use serde_json::{Value, json};
@@ -225,6 +224,27 @@ fn who_does_not_upgrade_or_announce_in_time_is_closed() {
 }
 
 #[test]
+fn who_does_not_finish_a_tls_handshake_in_time_is_closed() {
+    let (cert, key) = certificate();
+    let (cert, key) = (temp_file("cert3.pem", &cert), temp_file("key3.pem", &key));
+    let tls = format!("[tls]\ncertificate = \"{cert}\"\nkey = \"{key}\"\n[limits]\ntls_handshake_secs = 1\n");
+    let tracker = Process::start(&temp_file("tls-deadline.toml", &tls));
+    let mut silent = tracker.tcp();
+    let mut slow = tracker.tcp();
+    // A ClientHello that goes on after these bytes.
+    slow.write_all(b"\x16\x03\x01\x01\x00\x01\x00\x00\xfc\x03\x03").unwrap();
+    assert_eq!(silent.read(&mut [0; 16]).unwrap(), 0);
+    assert_eq!(slow.read(&mut [0; 16]).unwrap(), 0);
+    let proxied = Process::start(&temp_file(
+        "proxy-deadline.toml",
+        "[server]\nproxy_protocol = true\n[limits]\ntls_handshake_secs = 1\n",
+    ));
+    let mut slow = proxied.tcp();
+    slow.write_all(b"\r\n\r\n\0\r\nQUIT").unwrap();
+    assert_eq!(slow.read(&mut [0; 16]).unwrap(), 0);
+}
+
+#[test]
 fn who_does_not_answer_pings_is_closed() {
     let config = temp_file("pings.toml", "[limits]\nping_secs = 1\n");
     let tracker = Process::start(&config);
@@ -273,6 +293,74 @@ fn a_slow_reader_loses_offers_then_its_connection_and_disturbs_nobody() {
     let metrics = tracker.get("/metrics");
     assert!(metrics.contains("hlswarm_tracker_closed_total{reason=\"slow\"} 1"), "{metrics}");
     assert!(!metrics.contains("hlswarm_tracker_slow_drops_total 0\n"), "offers were dropped before");
+}
+
+#[test]
+fn an_address_that_sends_too_much_is_read_more_slowly_and_others_are_not() {
+    let config = temp_file(
+        "bytes.toml",
+        "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[limits]\nbytes_per_ip_per_second = 20000\nbytes_per_ip_burst = 20000\n",
+    );
+    let tracker = Process::start(&config);
+    let connect = |ip: &str| Client::connect_with(&tracker, &format!("X-Forwarded-For: {ip}\r\n"));
+    let (mut anna, mut again, mut ben) = (connect("192.0.2.1"), connect("192.0.2.1"), connect("192.0.2.2"));
+    // Three seconds' worth of bytes beyond the burst, over two connections.
+    let started = net::now();
+    for client in [&mut anna, &mut again] {
+        client.send(&json!({"action": "x".repeat(40_000)}));
+        assert!(client.receive()["failure reason"].is_string());
+    }
+    for client in [&mut anna, &mut again] {
+        client.send(&announce("anna", 0));
+    }
+    ben.send(&announce("ben", 0));
+    assert!(ben.receive()["interval"].is_u64());
+    let before = started.elapsed();
+    assert!(anna.receive()["interval"].is_u64(), "nothing is lost");
+    assert!(again.receive()["interval"].is_u64());
+    // The bucket says when, so this holds however slow the machine is; Ben had his reply meanwhile.
+    assert!(started.elapsed().as_secs_f64() >= 2.9, "after {:?} and {before:?}", started.elapsed());
+}
+
+#[test]
+fn an_address_that_storms_is_not_served_and_others_are() {
+    let limits = "[limits]\naccepts_per_ip_per_second = 0.001\naccepts_per_ip_burst = 3\n";
+    let tracker = Process::start(&temp_file(
+        "storm.toml",
+        &format!("[server]\nadmin_listen = [\"127.0.0.1:0\"]\n{limits}"),
+    ));
+    let from_elsewhere = || {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None).unwrap();
+        socket.bind(&std::net::SocketAddr::from(([127, 7, 7, 7], 0)).into()).unwrap();
+        let address: std::net::SocketAddr = tracker.url().strip_prefix("ws://").unwrap().parse().unwrap();
+        socket.connect(&address.into()).unwrap();
+        std::net::TcpStream::from(socket)
+    };
+    let mut served: Vec<Client> = (0..3).map(|_| Client::connect(&tracker)).collect();
+    for _ in 0..20 {
+        assert!(matches!(tracker.tcp().read(&mut [0; 16]), Ok(0) | Err(_)), "closed unserved");
+    }
+    served.push(Client::over(from_elsewhere(), ""));
+    for (number, client) in served.iter_mut().enumerate() {
+        client.send(&announce(&format!("peer{number}"), 0));
+        assert_eq!(client.receive()["incomplete"], number + 1);
+    }
+    let admin = tracker.bound()[1].strip_prefix("http://").unwrap();
+    let metrics =
+        net::http(std::net::TcpStream::connect(admin).unwrap(), "GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n");
+    assert!(metrics.contains("hlswarm_tracker_closed_total{reason=\"storm\"} 20\n"), "{metrics}");
+
+    // Behind a proxy, those who storm are told, and the proxy is not taken for them.
+    let proxied = Process::start(&temp_file(
+        "storm-proxy.toml",
+        &format!("[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n{limits}"),
+    ));
+    let upgrade = |ip: &str| proxied.http_head(&net::upgrade("/", &format!("X-Forwarded-For: {ip}\r\n")));
+    for _ in 0..3 {
+        assert!(upgrade("192.0.2.1").starts_with("HTTP/1.1 101 "));
+    }
+    assert!(upgrade("192.0.2.1").starts_with("HTTP/1.1 429 "));
+    assert!(upgrade("192.0.2.2").starts_with("HTTP/1.1 101 "));
 }
 
 #[test]
@@ -332,102 +420,4 @@ fn proxy_protocol_headers_are_read_and_required() {
     let mut bare = tracker.tcp();
     bare.write_all(net::upgrade("/", "").as_bytes()).unwrap();
     assert!(matches!(bare.read(&mut [0; 16]), Ok(0) | Err(_)));
-}
-
-#[test]
-fn several_listeners_a_unix_socket_and_an_admin_port() {
-    let path = format!("{}/tracker-{}.sock", env!("CARGO_TARGET_TMPDIR"), std::process::id());
-    let config = temp_file(
-        "listeners.toml",
-        &format!(
-            "[server]\nlisten = [\"127.0.0.1:0\", \"[::1]:0\", \"unix:{path}\"]\nadmin_listen = [\"127.0.0.1:0\"]\n"
-        ),
-    );
-    let tracker = Process::start_as_configured(&config);
-    let bound = tracker.bound();
-    assert_eq!(bound.len(), 4, "{bound:?}");
-    let mut anna = Client::connect(&tracker);
-    anna.send(&announce("anna", 0));
-    anna.receive();
-    let v6 = bound[1].strip_prefix("ws://").unwrap();
-    let mut ben = Client::over(TcpStream::connect(v6).unwrap(), "");
-    ben.send(&announce("ben", 1));
-    assert_eq!(ben.receive()["incomplete"], 2);
-    let mut carl = Client::over(std::os::unix::net::UnixStream::connect(&path).unwrap(), "");
-    carl.send(&announce("carl", 1));
-    assert_eq!(carl.receive()["incomplete"], 3);
-    assert!(tracker.get("/metrics").starts_with("HTTP/1.1 426"), "not where viewers connect");
-    let admin = bound[3].strip_prefix("http://").unwrap();
-    let response = net::http(TcpStream::connect(admin).unwrap(), "GET /metrics HTTP/1.1\r\nHost: t\r\n\r\n");
-    assert!(response.starts_with("HTTP/1.1 200 "), "{response:.80}");
-    drop(tracker);
-    assert!(!std::path::Path::new(&path).exists(), "the socket is removed at the end");
-}
-
-#[test]
-fn a_busy_port_is_a_clear_error_and_may_be_taken_over() {
-    let tracker = Process::start("");
-    let address = tracker.url().strip_prefix("ws://").unwrap().to_owned();
-    let error = Process::fails(&["--listen", &address]);
-    assert_eq!(
-        error,
-        format!(
-            "hlswarm-tracker: cannot listen on ws://{address}: the address is in use by another process\n"
-        )
-    );
-    let config = temp_file("take-over.toml", "[server]\ntake_over = true\n");
-    let next = Process::spawn(&["--listen", &address, "--config", &config]);
-    tracker.signal("TERM");
-    tracker.wait();
-    let mut anna = Client::connect(&next);
-    anna.send(&announce("anna", 0));
-    assert_eq!(anna.receive()["incomplete"], 1);
-}
-
-#[test]
-fn wrong_arguments_and_settings_are_clear_errors() {
-    let config = temp_file("wrong.toml", "[limits]\nqueue_bytes = 1\n");
-    assert_eq!(
-        Process::fails(&["--config", &config]),
-        "hlswarm-tracker: limits.queue_bytes is 1; allowed is 4096 to 1073741824\n"
-    );
-    let error = Process::fails(&["--listen", "8000"]);
-    assert!(error.contains("server.listen is \"8000\"; allowed is \"ADDR:PORT\""), "{error}");
-    let config = temp_file("no-cert.toml", "[tls]\ncertificate = \"/nonexistent\"\nkey = \"/nonexistent\"\n");
-    let error = Process::fails(&["--config", &config, "--listen", "127.0.0.1:0"]);
-    assert!(error.contains("tls.certificate is \"/nonexistent\""), "{error}");
-}
-
-#[test]
-fn a_drain_closes_everybody_within_its_time() {
-    let config = temp_file("drain.toml", "[server]\ndrain_secs = 8\nadmin_listen = [\"127.0.0.1:0\"]\n");
-    let tracker = Process::start(&config);
-    let admin = tracker.bound()[1].strip_prefix("http://").unwrap().to_owned();
-    let mut clients: Vec<Client> = (0..8).map(|_| Client::connect(&tracker)).collect();
-    for (number, client) in clients.iter_mut().enumerate() {
-        client.send(&announce(&format!("peer{number}"), 0));
-        client.receive();
-    }
-    tracker.signal("TERM");
-    net::eventually(|| {
-        let ready =
-            TcpStream::connect(&admin).map(|tcp| net::http(tcp, "GET /readyz HTTP/1.1\r\nHost: t\r\n\r\n"));
-        ready.is_ok_and(|ready| ready.starts_with("HTTP/1.1 503 "))
-    });
-    for client in &mut clients {
-        assert_eq!(client.close_code(), Some(1001));
-    }
-    drop(clients);
-    tracker.wait();
-}
-
-#[test]
-fn an_interrupt_ends_it_at_once() {
-    let tracker = Process::start("");
-    let mut anna = Client::connect(&tracker);
-    anna.send(&announce("anna", 0));
-    anna.receive();
-    tracker.signal("INT");
-    assert_eq!(anna.close_code(), Some(1001));
-    tracker.wait();
 }

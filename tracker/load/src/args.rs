@@ -47,6 +47,10 @@ pub(crate) struct Args {
     /// Connections from one loopback source address before the next is used.
     #[arg(long, default_value_t = 50)]
     pub(crate) per_source: usize,
+    /// Never sleep: look at the sockets all the time. Latencies then hold no wake-up of the generator; needs a core of its
+    /// own.
+    #[arg(long)]
+    pub(crate) busy_poll: bool,
     /// Connections that do not behave, beside the others, in the modes that have such.
     #[arg(long, default_value_t = 10)]
     pub(crate) rogues: usize,
@@ -71,8 +75,16 @@ pub(crate) enum Mode {
     Garbage,
     /// Open loop, while others offer and never read.
     SlowReaders,
-    /// Open loop, while others connect and close as fast as they can.
+    /// Open loop, while others connect and close as fast as they can, from one address.
     Churn,
+    /// The same, each time from another address.
+    Spread,
+    /// Open loop, while others open connections by the hundred and send a byte of their handshake each second.
+    Slowloris,
+    /// Open loop, while others send megabytes of messages as fast as they can.
+    Bytes,
+    /// Open loop, while others aim all their offers at one honest member.
+    OneReceiver,
 }
 
 impl Args {
@@ -101,6 +113,21 @@ impl Args {
 
     /// Whether some connections do not behave.
     pub(crate) fn has_rogues(&self) -> bool {
-        matches!(self.mode, Mode::Flood | Mode::Garbage | Mode::SlowReaders | Mode::Churn)
+        matches!(
+            self.mode,
+            Mode::Flood
+                | Mode::Garbage
+                | Mode::SlowReaders
+                | Mode::Churn
+                | Mode::Spread
+                | Mode::Slowloris
+                | Mode::Bytes
+                | Mode::OneReceiver
+        )
+    }
+
+    /// How many connections do not behave: a slow handshake needs many to be felt.
+    pub(crate) fn rogue_connections(&self) -> usize {
+        self.rogues * if self.mode == Mode::Slowloris { 100 } else { 1 }
     }
 }

@@ -22,6 +22,8 @@ pub(crate) struct Client {
     pub(crate) open: bool,
     /// Never reads, so that the server's queue grows.
     pub(crate) deaf: bool,
+    /// Sends its handshake byte by byte: how many of them it has sent.
+    pub(crate) dribbled: Option<usize>,
     /// When its last announce left, in microseconds.
     pub(crate) announced_us: u64,
     pub(crate) waiting: bool,
@@ -72,6 +74,7 @@ impl Client {
             sent: 0,
             open: false,
             deaf: false,
+            dribbled: None,
             announced_us: 0,
             waiting: false,
         };
@@ -91,6 +94,29 @@ impl Client {
         push_frame(&mut self.output, text.as_bytes());
     }
 
+    /// Sends the next byte of its handshake, which never ends.
+    pub(crate) fn dribble(&mut self) -> State {
+        // The beginnings of a ClientHello and of a request.
+        const HELLO: &[u8] = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03";
+        const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nX: ";
+        let Some(sent) = &mut self.dribbled else { return State::Alive };
+        let beginning = if self.tls.is_some() { HELLO } else { REQUEST };
+        let byte = beginning.get(*sent).copied().unwrap_or(b'x');
+        match self.stream.write(&[byte]) {
+            Ok(_) => *sent += 1,
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {}
+            Err(_) => return State::Gone,
+        }
+        // Says whether the server has closed it.
+        match self.stream.read(&mut [0; 64]) {
+            Ok(0) => State::Gone,
+            Err(error) if !matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::NotConnected) => {
+                State::Gone
+            }
+            _ => State::Alive,
+        }
+    }
+
     /// Bytes that wait to be written.
     pub(crate) fn queued(&self) -> usize {
         self.output.len() - self.sent
@@ -98,6 +124,9 @@ impl Client {
 
     /// Writes what is queued, as far as it goes.
     pub(crate) fn flush(&mut self) -> State {
+        if self.dribbled.is_some() {
+            return State::Alive;
+        }
         let result = match &mut self.tls {
             Some(tls) => flush_tls(tls, &mut self.stream, &mut self.output, &mut self.sent),
             None => flush_plain(&mut self.stream, &mut self.output, &mut self.sent),
@@ -113,7 +142,7 @@ impl Client {
 
     /// Reads what there is and gives each text message to `each`. `buffer` is shared among connections.
     pub(crate) fn read(&mut self, buffer: &mut [u8], mut each: impl FnMut(&mut Vec<u8>, &[u8])) -> State {
-        if self.deaf && self.open {
+        if (self.deaf && self.open) || self.dribbled.is_some() {
             return State::Alive;
         }
         loop {

@@ -7,6 +7,7 @@ mod client;
 mod message;
 mod process;
 mod report;
+mod rogue;
 mod run;
 mod tls;
 

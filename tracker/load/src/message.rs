@@ -57,10 +57,21 @@ pub(crate) fn announce(
     stamp: u64,
     description: &str,
 ) -> String {
+    announce_in(&swarm(number, swarm_size), number, 1, offers, stamp, description)
+}
+
+/// An announce of client `number` in a named swarm, with so much left to download.
+pub(crate) fn announce_in(
+    swarm: &str,
+    number: usize,
+    left: u64,
+    offers: usize,
+    stamp: u64,
+    description: &str,
+) -> String {
     let mut text = format!(
-        "{{\"action\":\"announce\",\"info_hash\":\"{}\",\"peer_id\":\"{}\",\"numwant\":{offers},\"uploaded\":0,\
-         \"downloaded\":0,\"left\":1,\"offers\":[",
-        swarm(number, swarm_size),
+        "{{\"action\":\"announce\",\"info_hash\":\"{swarm}\",\"peer_id\":\"{}\",\"numwant\":{offers},\"uploaded\":0,\
+         \"downloaded\":0,\"left\":{left},\"offers\":[",
         peer(number)
     );
     for place in 0..offers {

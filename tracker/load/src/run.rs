@@ -19,13 +19,13 @@ const BURST: usize = 500;
 const OPENING: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(120);
 
-struct Run<'a> {
-    args: &'a Args,
+pub(crate) struct Run<'a> {
+    pub(crate) args: &'a Args,
     tls: Option<Arc<ClientConfig>>,
     poll: Poll,
-    clients: Vec<Option<Client>>,
+    pub(crate) clients: Vec<Option<Client>>,
     buffer: Vec<u8>,
-    offer: String,
+    pub(crate) offer: String,
     answer: String,
     start: Instant,
     report: Report,
@@ -35,11 +35,15 @@ struct Run<'a> {
     closed_loop: bool,
     measuring: bool,
     /// The first of the connections that do not behave.
-    first_rogue: usize,
+    pub(crate) first_rogue: usize,
+    /// How many of their connections were opened.
+    pub(crate) rogue_connects: usize,
+    /// When they last sent a byte of a slow handshake.
+    pub(crate) dribbled_at: Instant,
 }
 
 #[allow(clippy::disallowed_methods, reason = "this measures real time")]
-fn now() -> Instant {
+pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
@@ -66,13 +70,15 @@ pub(crate) fn run(args: &Args) -> io::Result<Report> {
         closed_loop: false,
         measuring: false,
         first_rogue: args.connections,
+        rogue_connects: 0,
+        dribbled_at: now(),
     };
     match args.mode {
         Mode::Closed => run.closed()?,
         Mode::Idle => run.idle()?,
         Mode::Storm => run.storm()?,
         Mode::Burst => run.burst()?,
-        Mode::Open | Mode::Flood | Mode::Garbage | Mode::SlowReaders | Mode::Churn => run.open_loop()?,
+        _ => run.open_loop()?,
     }
     run.report.reply_ms = percentiles(&mut run.replies_us);
     run.report.round_trip_ms = percentiles(&mut run.round_trips_us);
@@ -88,8 +94,8 @@ impl Run<'_> {
         self.args.pid.and_then(process::usage)
     }
 
-    fn add(&mut self, number: usize) -> io::Result<()> {
-        let source = number / self.args.per_source;
+    pub(crate) fn add(&mut self, number: usize) -> io::Result<()> {
+        let source = self.source_of(number);
         let mut client = Client::connect(self.args.target, source, self.tls.as_ref())?;
         client.register(self.poll.registry(), Token(number))?;
         if self.clients.len() <= number {
@@ -102,7 +108,7 @@ impl Run<'_> {
     }
 
     /// Opens connections and lets each announce once, a few at a time.
-    fn connect_all(&mut self) -> io::Result<()> {
+    pub(crate) fn connect_all(&mut self) -> io::Result<()> {
         let deadline = now() + PATIENCE;
         let mut next = 0;
         let mut announced = 0;
@@ -126,7 +132,7 @@ impl Run<'_> {
         Ok(())
     }
 
-    fn announce(&mut self, number: usize, offers: usize) {
+    pub(crate) fn announce(&mut self, number: usize, offers: usize) {
         let stamp = self.us();
         let text = message::announce(number, self.args.swarm_size, offers, stamp, &self.offer);
         if let Some(Some(client)) = self.clients.get_mut(number) {
@@ -143,7 +149,7 @@ impl Run<'_> {
         }
     }
 
-    fn lose(&mut self, number: usize) {
+    pub(crate) fn lose(&mut self, number: usize) {
         if let Some(place) = self.clients.get_mut(number)
             && place.take().is_some()
             && number < self.first_rogue
@@ -153,8 +159,9 @@ impl Run<'_> {
     }
 
     /// One look at all sockets.
-    fn turn(&mut self, timeout: Duration) -> io::Result<()> {
+    pub(crate) fn turn(&mut self, timeout: Duration) -> io::Result<()> {
         let mut events = Events::with_capacity(2048);
+        let timeout = if self.args.busy_poll { Duration::ZERO } else { timeout };
         match self.poll.poll(&mut events, Some(timeout)) {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => return Ok(()),
             other => other?,
@@ -209,7 +216,7 @@ impl Run<'_> {
         }
     }
 
-    fn turns_for(&mut self, span: Duration) -> io::Result<()> {
+    pub(crate) fn turns_for(&mut self, span: Duration) -> io::Result<()> {
         let end = now() + span;
         while now() < end {
             self.turn(Duration::from_millis(5))?;
@@ -218,7 +225,7 @@ impl Run<'_> {
     }
 
     /// Measures while `work` runs.
-    fn measure(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
+    pub(crate) fn measure(&mut self, work: impl FnOnce(&mut Self) -> io::Result<()>) -> io::Result<()> {
         let before = self.usage();
         let started = now();
         self.measuring = true;
@@ -295,84 +302,5 @@ impl Run<'_> {
             run.serve(0);
             run.turns_for(Duration::from_secs(run.args.seconds))
         })
-    }
-
-    fn open_loop(&mut self) -> io::Result<()> {
-        self.connect_all()?;
-        if self.args.has_rogues() {
-            for number in self.first_rogue..self.first_rogue + self.args.rogues {
-                self.add(number)?;
-            }
-        }
-        self.turns_for(Duration::from_secs(1))?;
-        self.paced(Duration::from_secs(self.args.warm_up))?;
-        self.measure(|run| run.paced(Duration::from_secs(run.args.seconds)))?;
-        self.turns_for(Duration::from_millis(500))
-    }
-
-    /// Announces at the rate of the arguments, while the rogues do what they do.
-    fn paced(&mut self, span: Duration) -> io::Result<()> {
-        let started = now();
-        let mut announced = 0usize;
-        let mut rogue_time = started;
-        while started.elapsed() < span {
-            let due = (started.elapsed().as_secs_f64() * self.args.rate) as usize;
-            while announced < due {
-                self.announce(announced % self.args.connections, self.args.offers);
-                announced += 1;
-            }
-            let next = Duration::from_secs_f64((announced + 1) as f64 / self.args.rate);
-            let wait = next.saturating_sub(started.elapsed()).min(Duration::from_millis(1));
-            self.turn(wait)?;
-            if self.args.has_rogues() && rogue_time.elapsed() >= Duration::from_millis(1) {
-                rogue_time = now();
-                self.misbehave()?;
-            }
-        }
-        Ok(())
-    }
-
-    fn misbehave(&mut self) -> io::Result<()> {
-        const MOST_QUEUED: usize = 64 * 1024;
-        for number in self.first_rogue..self.first_rogue + self.args.rogues {
-            let ready = match self.clients.get(number) {
-                Some(Some(client)) => client.open && client.queued() < MOST_QUEUED,
-                // Closed by the tracker: try again.
-                _ => {
-                    self.add(number)?;
-                    false
-                }
-            };
-            match self.args.mode {
-                Mode::Churn => {
-                    if let Some(place) = self.clients.get_mut(number) {
-                        *place = None;
-                    }
-                    self.add(number)?;
-                }
-                _ if !ready => {}
-                Mode::Garbage => {
-                    if let Some(Some(client)) = self.clients.get_mut(number) {
-                        for _ in 0..20 {
-                            client
-                                .send("{\"action\":\"announce\",\"info_hash\":7,\"offers\":[null,[[[[]]]]]}");
-                        }
-                        let _ = client.flush();
-                    }
-                }
-                Mode::SlowReaders => {
-                    if let Some(Some(client)) = self.clients.get_mut(number) {
-                        client.deaf = true;
-                    }
-                    self.announce(number, self.args.offers);
-                }
-                _ => {
-                    for _ in 0..10 {
-                        self.announce(number, self.args.offers);
-                    }
-                }
-            }
-        }
-        Ok(())
     }
 }

@@ -37,6 +37,14 @@ settings! {
         received_offers_per_second: f64 = 5.0,
         /// Its burst.
         received_offers_burst: u32 = 60,
+        /// Offers of one connection that are passed on, in all its swarms.
+        offers_per_connection_per_second: f64 = 20.0,
+        /// Its burst.
+        offers_per_connection_burst: u32 = 600,
+        /// Offers of one IP address (IPv6: of one /64) that are passed on. Counted by each worker.
+        offers_per_ip_per_second: f64 = 400.0,
+        /// Its burst.
+        offers_per_ip_burst: u32 = 8000,
         /// Messages that are worked on per connection; others are refused with a reply.
         messages_per_connection_per_second: f64 = 10.0,
         /// Its burst.
@@ -49,6 +57,10 @@ settings! {
         bytes_per_connection_per_second: f64 = 131072.0,
         /// Its burst.
         bytes_per_connection_burst: u32 = 4194304,
+        /// Bytes received per IP address (IPv6: per /64), likewise. Counted by each worker.
+        bytes_per_ip_per_second: f64 = 1048576.0,
+        /// Its burst.
+        bytes_per_ip_burst: u32 = 33554432,
         /// Announces per IP address (IPv6: per /64). Generous, because many viewers share one address behind carrier NAT.
         /// Counted by each worker.
         announces_per_ip_per_second: f64 = 200.0,
@@ -60,12 +72,22 @@ settings! {
         announces_per_ip_and_swarm_burst: u32 = 2000,
         /// Connections per IP address (IPv6: per /64), over all workers. 0: no limit.
         connections_per_ip: usize = 64,
+        /// Connections per neighbourhood (IPv4 /24, IPv6 /48), over all workers: whoever has an IPv6 /48 has 65,536 /64s.
+        /// 0: no limit.
+        connections_per_net: usize = 8192,
         /// Connections in all. More are told 503 and when to try again, before the upgrade. 0: no limit.
         connections: usize = 100000,
         /// Connections accepted per second by each worker; more wait in the kernel's queue. Paces join storms. 0: no limit.
         accepts_per_second: f64 = 2000.0,
         /// Its burst.
         accepts_burst: u32 = 500,
+        /// Connections accepted per second from one IP address (IPv6: from one /64); more are closed unserved, which costs
+        /// next to nothing. Proxies that are trusted are not counted, but those behind them are. 0: no limit.
+        accepts_per_ip_per_second: f64 = 10.0,
+        /// Its burst. When carrier NAT makes you raise `connections_per_ip`, raise it as well.
+        accepts_per_ip_burst: u32 = 128,
+        /// Members of all swarms. Who comes later is told that the tracker is full.
+        peers: usize = 400000,
         /// Swarms in all.
         swarms: usize = 100000,
         /// Swarms that one connection is in.
@@ -101,7 +123,7 @@ settings! {
 
 impl LimitSettings {
     pub(super) fn validate(&self) -> Result<(), ConfigError> {
-        let positive: [(&str, u64); 14] = [
+        let positive: [(&str, u64); 15] = [
             ("interval_secs", self.interval_secs),
             ("offer_age_secs", self.offer_age_secs),
             ("first_announce_secs", self.first_announce_secs),
@@ -112,6 +134,7 @@ impl LimitSettings {
             ("sdp_bytes", self.sdp_bytes as u64),
             ("offers_per_announce", self.offers_per_announce as u64),
             ("pending_offers", self.pending_offers as u64),
+            ("peers", self.peers as u64),
             ("swarms", self.swarms as u64),
             ("swarms_per_connection", self.swarms_per_connection as u64),
             ("swarms_per_scrape", self.swarms_per_scrape as u64),
@@ -141,6 +164,10 @@ impl LimitSettings {
         }
         for (name, value) in [
             ("received_offers_per_second", self.received_offers_per_second),
+            ("offers_per_connection_per_second", self.offers_per_connection_per_second),
+            ("offers_per_ip_per_second", self.offers_per_ip_per_second),
+            ("bytes_per_ip_per_second", self.bytes_per_ip_per_second),
+            ("accepts_per_ip_per_second", self.accepts_per_ip_per_second),
             ("messages_per_connection_per_second", self.messages_per_connection_per_second),
             ("refusals_per_connection_per_second", self.refusals_per_connection_per_second),
             ("bytes_per_connection_per_second", self.bytes_per_connection_per_second),
@@ -169,6 +196,11 @@ impl LimitSettings {
             sdp: SdpBounds { bytes: self.sdp_bytes, candidates: self.sdp_candidates },
             pending_offers: self.pending_offers,
             received_offers: rate(self.received_offers_per_second, self.received_offers_burst),
+            offers_per_connection: rate(
+                self.offers_per_connection_per_second,
+                self.offers_per_connection_burst,
+            ),
+            offers_per_ip: rate(self.offers_per_ip_per_second, self.offers_per_ip_burst),
             messages_per_connection: rate(
                 self.messages_per_connection_per_second,
                 self.messages_per_connection_burst,
@@ -183,7 +215,9 @@ impl LimitSettings {
                 self.announces_per_ip_and_swarm_burst,
             ),
             connections_per_ip: unlimited(self.connections_per_ip),
+            connections_per_net: unlimited(self.connections_per_net),
             connections: unlimited(self.connections),
+            peers: self.peers,
             swarms: self.swarms,
             swarms_per_connection: self.swarms_per_connection,
             swarms_per_scrape: self.swarms_per_scrape,
@@ -198,6 +232,16 @@ impl LimitSettings {
     /// How fast bytes are taken from one connection.
     pub fn bytes_per_connection(&self) -> Rate {
         rate(self.bytes_per_connection_per_second, self.bytes_per_connection_burst)
+    }
+
+    /// How fast bytes are taken from one address.
+    pub fn bytes_per_ip(&self) -> Rate {
+        rate(self.bytes_per_ip_per_second, self.bytes_per_ip_burst)
+    }
+
+    /// How fast connections of one address are accepted.
+    pub fn accepts_per_ip(&self) -> Rate {
+        rate(self.accepts_per_ip_per_second, self.accepts_per_ip_burst)
     }
 
     /// How fast connections are accepted.

@@ -45,35 +45,57 @@ impl Prefix {
     }
 }
 
-/// Counts connections, in all and per address.
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct MostConnections {
+    /// In all.
+    pub all: usize,
+    /// Per address.
+    pub per_ip: usize,
+    /// Per neighbourhood: somebody with an IPv6 /48 has 65,536 addresses.
+    pub per_net: usize,
+}
+
+/// Counts connections, in all, per address and per neighbourhood.
 #[derive(Debug, Default)]
 pub struct Admission {
     per_ip: Map<Prefix, u32>,
+    per_net: Map<Net, u32>,
     all: usize,
 }
 
 impl Admission {
     /// Takes a connection in, or says why not.
-    pub fn enter(&mut self, ip: Prefix, most: usize, most_per_ip: usize) -> Result<(), Denied> {
-        if self.all >= most {
+    pub fn enter(&mut self, ip: Prefix, most: MostConnections) -> Result<(), Denied> {
+        if self.all >= most.all {
             return Err(Denied::Full);
         }
-        let open = self.per_ip.entry(ip).or_default();
-        if *open as usize >= most_per_ip {
+        let count = |open: Option<&u32>| open.map_or(0, |open| *open as usize);
+        if count(self.per_ip.get(&ip)) >= most.per_ip || count(self.per_net.get(&ip.net())) >= most.per_net {
             return Err(Denied::Address);
         }
-        *open += 1;
+        *self.per_ip.entry(ip).or_default() += 1;
+        *self.per_net.entry(ip.net()).or_default() += 1;
         self.all += 1;
         Ok(())
     }
 
     /// A connection that was taken in is gone.
     pub fn leave(&mut self, ip: Prefix) {
-        let Some(open) = self.per_ip.get_mut(&ip) else { return };
-        *open = open.saturating_sub(1);
-        if *open == 0 {
-            self.per_ip.remove(&ip);
+        if !one_less(&mut self.per_ip, ip) {
+            return;
         }
+        one_less(&mut self.per_net, ip.net());
         self.all = self.all.saturating_sub(1);
     }
+}
+
+/// Counts one less, and forgets what is down to nothing. Whether there was one.
+fn one_less<K: Eq + std::hash::Hash>(counts: &mut Map<K, u32>, key: K) -> bool {
+    let Some(count) = counts.get_mut(&key) else { return false };
+    *count = count.saturating_sub(1);
+    if *count == 0 {
+        counts.remove(&key);
+    }
+    true
 }

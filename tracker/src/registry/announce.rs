@@ -89,6 +89,9 @@ impl Registry {
             return Err(Refusal::TooManySwarms { allowed: self.limits.swarms_per_connection });
         }
         let seeder = completed || announce.seeder == Some(true);
+        if self.members >= self.limits.peers {
+            return Err(Refusal::Full);
+        }
         let at = self.swarm_slot(announce)?;
         let Some(swarm) = self.swarms.get_mut(at as usize).and_then(Option::as_mut) else {
             return Err(Refusal::Full);
@@ -186,8 +189,20 @@ impl Registry {
                 Err(fault) => warning = Some(format!("an offer was dropped: {fault}")),
             }
         }
+        let taken = self.spend_offer_tokens(now, conn, usable.len());
+        if taken < usable.len() {
+            usable.truncate(taken);
+            warning = Some(format!("offers come too fast: {taken} of this announce are used"));
+        }
         self.counters.offers_dropped += (announce.offers.len() - usable.len()) as u64;
         (usable, warning)
+    }
+
+    /// How many of `offers` the connection and its address may have passed on now.
+    fn spend_offer_tokens(&mut self, now: Time, conn: ConnId, offers: usize) -> usize {
+        let Some(state) = self.conns.get_mut(conn) else { return 0 };
+        let own = state.offers.take_up_to(now, self.limits.offers_per_connection, offers);
+        self.ip_offers.entry(state.ip).or_default().take_up_to(now, self.limits.offers_per_ip, own)
     }
 
     fn reply(&mut self, conn: ConnId, announce: &Announce<'_>, warning: Option<&str>, out: &mut Out) {

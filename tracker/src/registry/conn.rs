@@ -75,6 +75,8 @@ pub(crate) struct Conn {
     pub(crate) messages: Bucket,
     pub(crate) refusals: Bucket,
     pub(crate) received_offers: Bucket,
+    /// Its own offers.
+    pub(crate) offers: Bucket,
     /// Whether it has announced anything yet.
     pub(crate) announced: bool,
     /// Whether the shell was told to close it.
@@ -194,6 +196,7 @@ impl Conn {
             messages: Bucket::default(),
             refusals: Bucket::default(),
             received_offers: Bucket::default(),
+            offers: Bucket::default(),
             announced: false,
             closing: false,
         }

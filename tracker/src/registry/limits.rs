@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use hlswarm::signal::message;
 
+use super::admission::MostConnections;
 use super::rate::Rate;
 use crate::protocol::SdpBounds;
 
@@ -32,6 +33,10 @@ pub struct Limits {
     pub pending_offers: usize,
     /// Offers that one connection receives, in all its swarms. Default 5 a second, burst 60.
     pub received_offers: Rate,
+    /// Offers of one connection that are passed on, in all its swarms. Default 20 a second, burst 600.
+    pub offers_per_connection: Rate,
+    /// Offers of one IP address (IPv6: per /64) that are passed on. Default 400 a second, burst 8000.
+    pub offers_per_ip: Rate,
     /// Messages that are worked on per connection. Default 10 a second, burst 600.
     pub messages_per_connection: Rate,
     /// Refused messages per connection before it is closed. Default 1 a second, burst 600.
@@ -42,8 +47,12 @@ pub struct Limits {
     pub announces_per_ip_and_swarm: Rate,
     /// Connections per IP address (IPv6: per /64). Default 64.
     pub connections_per_ip: usize,
+    /// Connections per neighbourhood (IPv4 /24, IPv6 /48). Default 8192.
+    pub connections_per_net: usize,
     /// Connections in all. Default 100,000.
     pub connections: usize,
+    /// Members of all swarms. Default 400,000.
+    pub peers: usize,
     /// Swarms in all. Default 100,000.
     pub swarms: usize,
     /// Swarms that one connection is in. Default 8.
@@ -76,12 +85,16 @@ impl Default for Limits {
             sdp: SdpBounds { bytes: message::MAX_SDP_BYTES, candidates: message::MAX_SDP_CANDIDATES },
             pending_offers: 64,
             received_offers: Rate { per_second: 5.0, burst: 60 },
+            offers_per_connection: Rate { per_second: 20.0, burst: 600 },
+            offers_per_ip: Rate { per_second: 400.0, burst: 8000 },
             messages_per_connection: Rate { per_second: 10.0, burst: 600 },
             refusals_per_connection: Rate { per_second: 1.0, burst: 600 },
             announces_per_ip: Rate { per_second: 200.0, burst: 4000 },
             announces_per_ip_and_swarm: Rate { per_second: 100.0, burst: 2000 },
             connections_per_ip: 64,
+            connections_per_net: 8192,
             connections: 100_000,
+            peers: 400_000,
             swarms: 100_000,
             swarms_per_connection: 8,
             swarms_per_scrape: 64,
@@ -90,6 +103,17 @@ impl Default for Limits {
             trickle_age: Duration::from_secs(60),
             trickle_candidates: message::MAX_TRICKLED_CANDIDATES,
             trickle_candidate_bytes: message::MAX_CANDIDATE_BYTES,
+        }
+    }
+}
+
+impl Limits {
+    /// How many connections there may be.
+    pub const fn most_connections(&self) -> MostConnections {
+        MostConnections {
+            all: self.connections,
+            per_ip: self.connections_per_ip,
+            per_net: self.connections_per_net,
         }
     }
 }

@@ -32,7 +32,7 @@ use crate::histogram::Histogram;
 use crate::out::{CloseReason, Out, SendKind};
 use crate::protocol::{Fault, Incoming, Refusal, Token, parse, write_failure};
 
-pub use admission::{Admission, Net, Prefix};
+pub use admission::{Admission, MostConnections, Net, Prefix};
 pub use conn::ConnId;
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
@@ -56,6 +56,7 @@ pub struct Registry {
     admission: Admission,
     ip_announces: Map<Prefix, Bucket>,
     ip_swarm_announces: Map<(Prefix, SwarmId), Bucket>,
+    ip_offers: Map<Prefix, Bucket>,
     /// What becomes due in which second. Entries may be stale.
     due: BTreeMap<u64, Vec<Due>>,
     members: usize,
@@ -140,7 +141,7 @@ pub struct Sizes {
 /// Why a connection is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Denied {
-    /// There are as many from this address as are allowed.
+    /// There are as many from this address or its neighbourhood as are allowed.
     Address,
     /// There are as many in all as are allowed.
     Full,
@@ -172,6 +173,7 @@ impl Registry {
             admission: Admission::default(),
             ip_announces: Map::default(),
             ip_swarm_announces: Map::default(),
+            ip_offers: Map::default(),
             due: BTreeMap::new(),
             members: 0,
             joins: 0,
@@ -195,7 +197,7 @@ impl Registry {
     /// A client's connection is open.
     pub fn connect(&mut self, now: Time, ip: IpAddr) -> Result<ConnId, Denied> {
         let ip = Prefix::of(ip);
-        self.admission.enter(ip, self.limits.connections, self.limits.connections_per_ip)?;
+        self.admission.enter(ip, self.limits.most_connections())?;
         let conn = self.conns.insert(Conn::new(ip));
         self.plan(now + self.limits.first_announce, Due::FirstAnnounce(conn));
         Ok(conn)
@@ -365,5 +367,6 @@ impl Registry {
     fn forget_full_buckets(&mut self, now: Time) {
         self.ip_announces.retain(|_, bucket| !bucket.is_full(now));
         self.ip_swarm_announces.retain(|_, bucket| !bucket.is_full(now));
+        self.ip_offers.retain(|_, bucket| !bucket.is_full(now));
     }
 }

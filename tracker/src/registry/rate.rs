@@ -46,6 +46,18 @@ impl Bucket {
         Ok(())
     }
 
+    /// Takes as many of `tokens` as there are, and says how many that is.
+    pub fn take_up_to(&mut self, now: Time, rate: Rate, tokens: usize) -> usize {
+        (0..tokens).take_while(|_| self.take(now, rate).is_ok()).count()
+    }
+
+    /// Gives a token back that turned out not to be needed.
+    pub fn give_back(&mut self, rate: Rate) {
+        if rate.per_second > 0.0 {
+            self.full_at = self.full_at.saturating_sub(Duration::from_micros(rate.micros_per_token()));
+        }
+    }
+
     /// Takes `tokens` in any case, and says how long until the debt is paid: zero if there is none.
     pub fn charge(&mut self, now: Time, rate: Rate, tokens: u64) -> Duration {
         if rate.per_second <= 0.0 {
@@ -99,6 +111,16 @@ mod tests {
         assert_eq!(bucket.charge(start, RATE, 2), Duration::from_secs(1));
         assert_eq!(bucket.charge(Time::from_millis(11_000), RATE, 0), Duration::ZERO);
         assert_eq!(bucket.charge(start, Rate::UNLIMITED, 1 << 40), Duration::ZERO);
+    }
+
+    #[test]
+    fn as_many_as_there_are_and_what_is_not_needed_back() {
+        let mut bucket = Bucket::default();
+        let start = Time::from_millis(10_000);
+        assert_eq!(bucket.take_up_to(start, RATE, 2), 2);
+        assert_eq!(bucket.take_up_to(start, RATE, 2), 1);
+        bucket.give_back(RATE);
+        assert_eq!(bucket.take_up_to(start, RATE, 2), 1);
     }
 
     #[test]

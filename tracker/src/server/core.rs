@@ -5,6 +5,7 @@ use std::sync::Arc;
 use hlswarm::time::Time;
 use rand_chacha::ChaCha8Rng;
 
+use super::addresses::Addresses;
 use super::gate::Gate;
 use super::queue::Pool;
 use super::shared::{NetCounters, Settings, Shared, Snapshot};
@@ -28,6 +29,7 @@ pub(super) struct Core {
     pub(super) pool: Pool,
     pub(super) net: NetCounters,
     pub(super) gate: Gate,
+    pub(super) addresses: Addresses,
     /// Index of the socket of each connection, by its slot.
     pub(super) sockets: Vec<u32>,
     /// How many sockets there are, open or opening.

@@ -4,6 +4,7 @@
 //! reads what the kernel has, lets the registry work, and writes once per connection. Connections that have nothing to
 //! say hold no buffers.
 
+mod addresses;
 mod admin;
 mod clock;
 mod core;
@@ -250,6 +251,7 @@ fn new_core(worker: usize, shared: &Arc<Shared>, settings: &Arc<Settings>) -> Re
         pool: Default::default(),
         net: NetCounters::default(),
         gate: Default::default(),
+        addresses: Default::default(),
         sockets: Vec::new(),
         open: 0,
     })
@@ -257,5 +259,10 @@ fn new_core(worker: usize, shared: &Arc<Shared>, settings: &Arc<Settings>) -> Re
 
 /// The registry's bounds. Connections are counted for all workers together, before the registry hears of them.
 fn registry_limits(settings: &Settings) -> Limits {
-    Limits { connections: usize::MAX, connections_per_ip: usize::MAX, ..settings.config.limits.registry() }
+    Limits {
+        connections: usize::MAX,
+        connections_per_ip: usize::MAX,
+        connections_per_net: usize::MAX,
+        ..settings.config.limits.registry()
+    }
 }

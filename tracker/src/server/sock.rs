@@ -56,6 +56,8 @@ pub(super) struct Sock {
     ip: IpAddr,
     viewers: bool,
     admin: bool,
+    /// Whether `ip` is not the other end's address but what a proxy that is believed said.
+    proxied: bool,
     phase: Phase,
     tls: Option<Box<Session>>,
     decoder: Decoder,
@@ -112,6 +114,7 @@ impl Sock {
             ip,
             viewers: role.viewers,
             admin: role.admin,
+            proxied: false,
             phase,
             tls,
             decoder: Decoder::default(),
@@ -134,6 +137,11 @@ impl Sock {
 
     pub(super) const fn ip(&self) -> IpAddr {
         self.ip
+    }
+
+    /// Whether it is on its way to a WebSocket: handshakes cost much and may wait.
+    pub(super) const fn is_opening(&self) -> bool {
+        matches!(self.phase, Phase::Proxy(_) | Phase::Tls | Phase::Http(_))
     }
 
     pub(super) const fn conn(&self) -> Option<ConnId> {
@@ -160,6 +168,13 @@ impl Sock {
             core.settings.config.limits.bytes_per_connection(),
             bytes.len() as u64,
         );
+        // Before that, the address may be that of a proxy for many.
+        let debt = match self.phase {
+            Phase::Open => {
+                debt.max(core.addresses.charge(core.now, self.ip, &core.settings.config.limits, bytes.len()))
+            }
+            _ => debt,
+        };
         self.paused_until = (debt > Duration::ZERO).then(|| core.now + debt);
         if let Phase::Proxy(_) = self.phase {
             return self.receive_proxy(bytes, core);
@@ -175,7 +190,10 @@ impl Sock {
             ProxyHeader::Malformed => Err(End::Handshake("no PROXY protocol header")),
             ProxyHeader::Complete { client, bytes: used } => {
                 let mut rest = head.split_off(used);
-                self.ip = client.unwrap_or(self.ip);
+                if let Some(client) = client {
+                    self.ip = client;
+                    self.proxied = true;
+                }
                 self.phase = if self.tls.is_some() { Phase::Tls } else { Phase::Http(Vec::new()) };
                 self.receive_raw(&mut rest, core)
             }
@@ -268,6 +286,20 @@ impl Sock {
         }
     }
 
+    /// Whether it wants to close as soon as it was told what its messages caused.
+    pub(super) const fn is_leaving(&self) -> bool {
+        matches!(self.phase, Phase::Leaving(_))
+    }
+
+    /// Says the last word of one that leaves.
+    pub(super) fn say_goodbye(&mut self, core: &mut Core) {
+        let Phase::Leaving(leaving) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
+        let (code, end) = *leaving;
+        let reason = if end == End::Peer { String::new() } else { end.to_string() };
+        write_close(self.queue.buffer(&mut core.pool), code, &reason);
+        self.start_closing(end, core);
+    }
+
     /// Queues a message of the registry.
     pub(super) fn push(
         &mut self,
@@ -286,20 +318,6 @@ impl Sock {
         }
         if waiting > queue_bytes.saturating_mul(QUEUE_HARD_FACTOR) {
             return Push::Overflow;
-    /// Whether it wants to close as soon as it was told what its messages caused.
-    pub(super) const fn is_leaving(&self) -> bool {
-        matches!(self.phase, Phase::Leaving(_))
-    }
-
-    /// Says the last word of one that leaves.
-    pub(super) fn say_goodbye(&mut self, core: &mut Core) {
-        let Phase::Leaving(leaving) = std::mem::replace(&mut self.phase, Phase::Closing) else { return };
-        let (code, end) = *leaving;
-        let reason = if end == End::Peer { String::new() } else { end.to_string() };
-        write_close(self.queue.buffer(&mut core.pool), code, &reason);
-        self.start_closing(end, core);
-    }
-
         }
         write_frame(self.queue.buffer(pool), Opcode::Text, text.as_bytes());
         Push::Queued

@@ -28,6 +28,11 @@ impl Stream {
         }
     }
 
+    /// Whether the other side is a process of this machine by its nature: a proxy.
+    pub(super) const fn is_local(&self) -> bool {
+        matches!(self, Stream::Unix(_))
+    }
+
     /// Tells the other side that nothing more comes, so that it reads to the end before it closes.
     pub(super) fn finish(&self) {
         // The socket may be closed already; then there is nobody to tell.

@@ -1,5 +1,6 @@
 //! One thread that serves connections: a turn takes what the kernel has, lets the registry work, and writes once.
 
+mod accepting;
 mod commands;
 
 use std::collections::BTreeMap;
@@ -13,7 +14,7 @@ use mio::{Events, Poll, Token};
 
 use super::core::Core;
 use super::end::End;
-use super::listen::{Listener, NO_DESCRIPTORS_PAUSE};
+use super::listen::Listener;
 use super::shared::Settings;
 use super::sock::{Push, Role, Sock};
 use super::timers::Timers;
@@ -36,9 +37,9 @@ const FIRST_LISTENER: usize = 1;
 const FIRST_SOCKET: usize = 1 << 16;
 /// Reads of one connection in one turn: others wait.
 const READS_PER_TURN: usize = 4;
+/// Handshakes that are worked on in one turn: those who are open wait for no more. A TLS handshake costs about 0.2 ms.
+const HANDSHAKES_PER_TURN: usize = 8;
 const READ_BUFFER_BYTES: usize = 128 * 1024;
-/// Connections that may be on their way to the upgrade beside those that are open.
-const OPENING_CONNECTIONS: usize = 4096;
 
 struct Listening {
     listener: Listener,
@@ -132,14 +133,7 @@ impl Worker {
                     }
                 }
             }
-            for index in ready.drain(..) {
-                self.read(index);
-                self.deliver();
-            }
-            if self.again.is_empty() {
-                // Keeps the allocation.
-                self.again = ready;
-            }
+            self.read_all(ready);
             self.run_commands();
             self.each_second();
             self.accept();
@@ -157,6 +151,36 @@ impl Worker {
         }
     }
 
+    /// Reads what has come: first of those that are open, whose answers then leave, and then a few handshakes, so that a
+    /// join storm delays nobody who is there.
+    fn read_all(&mut self, mut ready: Vec<u32>) {
+        let mut opening = Vec::new();
+        for index in ready.drain(..) {
+            let sock = self.sockets.get(index as usize).and_then(Option::as_ref);
+            if sock.is_some_and(|sock| sock.is_opening()) {
+                opening.push(index);
+                continue;
+            }
+            self.read(index);
+            self.deliver();
+        }
+        if !opening.is_empty() {
+            self.flush();
+        }
+        for (place, index) in opening.into_iter().enumerate() {
+            if place < HANDSHAKES_PER_TURN {
+                self.read(index);
+                self.deliver();
+            } else {
+                self.again.push(index);
+            }
+        }
+        if self.again.is_empty() {
+            // Keeps the allocation.
+            self.again = ready;
+        }
+    }
+
     fn timeout(&self) -> Duration {
         let now = self.core.shared.clock.now();
         if !self.again.is_empty() {
@@ -167,91 +191,6 @@ impl Worker {
             timeout = timeout.min(self.accept_at - now);
         }
         timeout
-    }
-
-    fn accept(&mut self) {
-        if self.core.now < self.accept_at {
-            return;
-        }
-        let last = self.listeners.keys().next_back().copied().unwrap_or(0);
-        for token in FIRST_LISTENER..=last {
-            while let Some(listening) = self.listeners.get_mut(&token) {
-                if !listening.waiting {
-                    break;
-                }
-                if let Err(wait) =
-                    self.accepts.take(self.core.now, self.core.settings.config.limits.accepts())
-                {
-                    self.accept_at = self.core.now + wait.max(Duration::from_millis(1));
-                    return;
-                }
-                match listening.listener.accept() {
-                    Ok((stream, ip)) => {
-                        let role = listening.role.clone();
-                        self.add(stream, ip, &role);
-                    }
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.waiting = false,
-                    Err(error)
-                        if matches!(
-                            error.kind(),
-                            io::ErrorKind::Interrupted
-                                | io::ErrorKind::ConnectionAborted
-                                | io::ErrorKind::ConnectionReset
-                        ) => {}
-                    Err(error) => {
-                        // Out of file descriptors or memory: the kernel's queue holds the others meanwhile.
-                        self.log_gated("accept", &format_args!("cannot accept a connection: {error}"));
-                        self.accept_at = self.core.now + NO_DESCRIPTORS_PAUSE;
-                        return;
-                    }
-                }
-            }
-        }
-    }
-
-                        Ok(()) if sock.is_leaving() => {
-                            self.deliver();
-                            self.say_goodbye(index);
-                            if whole {
-                                self.again.push(index);
-                            }
-                            return;
-                        }
-    fn add(&mut self, mut stream: super::stream::Stream, ip: std::net::IpAddr, role: &Role) {
-        self.core.net.accepted += 1;
-        let most = self.core.settings.config.limits.registry().connections;
-        if self.core.open >= most.saturating_add(OPENING_CONNECTIONS) {
-            *self.core.net.closed.entry("overload").or_default() += 1;
-            return;
-        }
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.sockets.push(None);
-            (self.sockets.len() - 1) as u32
-        });
-        let sock = stream
-            .register(self.poll.registry(), Token(FIRST_SOCKET + index as usize))
-            .and_then(|()| Sock::new(stream, index, ip, role, &self.core).map_err(io::Error::other));
-        match sock {
-            Ok(sock) => {
-                self.core.open += 1;
-                if let Some(place) = self.sockets.get_mut(index as usize) {
-                    *place = Some(Box::new(sock));
-                }
-                self.plan(index);
-            }
-            Err(error) => {
-                self.free.push(index);
-    fn say_goodbye(&mut self, index: u32) {
-        if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
-            sock.say_goodbye(&mut self.core);
-        }
-        self.mark_dirty(index);
-        self.plan(index);
-    }
-
-                self.log_gated("accept", &format_args!("cannot serve a connection: {error}"));
-            }
-        }
     }
 
     /// Reads what a connection sent and lets it act on it.
@@ -270,6 +209,14 @@ impl Worker {
                     let whole = read == self.buffer.len();
                     let bytes = self.buffer.get_mut(..read).unwrap_or_default();
                     match sock.receive(bytes, &mut self.core) {
+                        Ok(()) if sock.is_leaving() => {
+                            self.deliver();
+                            self.say_goodbye(index);
+                            if whole {
+                                self.again.push(index);
+                            }
+                            return;
+                        }
                         Ok(()) => {
                             let planned = sock.end().is_some() || sock.paused_until.is_some();
                             self.mark_dirty(index);
@@ -292,6 +239,14 @@ impl Worker {
         }
         // It has more, but it is the others' turn.
         self.again.push(index);
+    }
+
+    fn say_goodbye(&mut self, index: u32) {
+        if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
+            sock.say_goodbye(&mut self.core);
+        }
+        self.mark_dirty(index);
+        self.plan(index);
     }
 
     /// Hands what the registry wants done to the sockets.
@@ -390,6 +345,7 @@ impl Worker {
         }
         self.last_second = second;
         self.core.registry.tick(self.core.now, &mut self.core.out);
+        self.core.addresses.tick(self.core.now);
         while let Some((second, sockets)) = self.timers.pop(self.core.now) {
             for index in sockets {
                 self.check(second, index);

@@ -42,10 +42,15 @@ impl Sock {
         if core.shared.is_draining() {
             return self.respond(503, "Service Unavailable", "Retry-After: 1\r\n", "stopping\n", core);
         }
-        self.ip = request.client(self.ip, |ip| settings.lists.trusts(ip));
+        let client = request.client(self.ip, |ip| settings.lists.trusts(ip));
+        self.proxied |= client != self.ip;
+        self.ip = client;
         let limits = settings.config.limits.registry();
-        let entered =
-            core.shared.admission().enter(Prefix::of(self.ip), limits.connections, limits.connections_per_ip);
+        if self.proxied && core.addresses.accept(core.now, self.ip, &settings.config.limits).is_err() {
+            let body = "too many connections from this address\n";
+            return self.respond(429, "Too Many Requests", "Retry-After: 30\r\n", body, core);
+        }
+        let entered = core.shared.admission().enter(Prefix::of(self.ip), limits.most_connections());
         match entered {
             Ok(()) => {}
             Err(Denied::Full) => {
