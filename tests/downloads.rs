@@ -93,6 +93,48 @@ fn a_segment_larger_than_expected_comes_in_pieces() {
 }
 
 #[test]
+fn a_segment_that_found_no_room_is_asked_for_as_soon_as_there_is_some() {
+    let mut options = quiet();
+    options["limits"] = json!({ "receiveBytesPerPeer": 131_072 });
+    let (mut rig, peers) = Rig::connected(options, 1);
+    rig.has(peers[0], [3, 4, 5]);
+    rig.playhead(0, 12_000);
+    for sequence in 3..6 {
+        rig.want(sequence);
+    }
+    for sequence in 3..6 {
+        let asked = rig.take_asked();
+        assert_eq!(asked.iter().map(|asked| asked.sequence).collect::<Vec<_>>(), [sequence]);
+        rig.serve(peers[0], asked[0], SEGMENT_BYTES, SEGMENT_BYTES);
+    }
+    assert_eq!(loaded(&rig), [3, 4, 5].map(|sequence| (sequence, SegmentSource::P2p)));
+    assert!(rig.fetches.is_empty());
+    assert_eq!(rig.engine.stats().p2p_bytes, 3 * SEGMENT_BYTES, "nothing came twice");
+}
+
+#[test]
+fn what_can_wait_leaves_room_for_the_rest_of_what_the_player_needs() {
+    let mut options = quiet();
+    options["limits"] = json!({ "receiveBytesPerPeer": 262_144 });
+    let (mut rig, peers) = Rig::connected(options, 1);
+    let total = 290_000;
+    rig.has(peers[0], [3, 4]);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let mut order = Vec::new();
+    while let Some(asked) = rig.asked.first().copied() {
+        rig.asked.remove(0);
+        order.push(asked.sequence);
+        rig.serve(peers[0], asked, total, u64::from(asked.len));
+    }
+    // How long they are was known only after the first piece of each was asked for.
+    let last_of_needed = order.iter().rposition(|sequence| *sequence == 3).expect("asked for");
+    assert!(order[2..=last_of_needed].iter().all(|sequence| *sequence == 3), "{order:?}");
+    assert!(order[last_of_needed..].contains(&4), "{order:?}");
+    assert_eq!(rig.delivered, [(RequestId(1), total)]);
+}
+
+#[test]
 fn a_claim_that_cannot_be_true_is_not_followed() {
     let (mut rig, peers) = Rig::connected(quiet(), 1);
     rig.has(peers[0], [3]);

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::id::{LinkId, SegmentKey, TransferId};
+use crate::id::{ByteRange, LinkId, SegmentKey, TransferId};
 use crate::schedule::download::{PeerSource, Total};
 use crate::swarm::{DataArrival, SwarmOut};
 use crate::time::Time;
@@ -20,39 +20,43 @@ const LEAST_PIECE_BYTES: u64 = 128 * 1024;
 const REFILL_BYTES: u64 = 512 * 1024;
 
 impl Engine {
-    /// Asks a peer for the next missing piece of a segment.
+    /// Asks a peer for the next missing piece of a segment, as much of it as there is room for. Asks nothing when there
+    /// is room for too little: room comes with the end of another transfer, after which there is a pass anyway.
     pub(super) fn start_transfer(&mut self, key: SegmentKey, link: LinkId) {
         let now = self.now;
         let Some(segment) = self.timeline.segment(key) else { return };
         let resource_offset = segment.byte_range.map_or(0, |range| range.start);
-        if self.downloads.get(key).is_none() {
-            self.restart(key);
+        let room = self.swarm.room(now, link);
+        if room == 0 || !self.downloads.is_wanted(key) && self.needed_lacks_room() {
+            return;
         }
-        let expected = self.expected_bytes(key);
-        let Some(download) = self.downloads.get(key) else { return };
-        let likely = expected.map_or(UNKNOWN_PIECE_BYTES, |bytes| bytes + bytes / 4);
-        let arrived = download.received.end();
-        let upper = download.total.bytes().unwrap_or(likely.max(arrived + LEAST_PIECE_BYTES));
-        let Some((at, end)) = download.unasked(upper) else { return };
-        let asked: u64 = self
-            .downloads
-            .iter()
-            .flat_map(|download| &download.peers)
-            .map(|peer| peer.end.saturating_sub(peer.next()))
-            .sum();
+        let likely = self.expected_bytes(key).map_or(UNKNOWN_PIECE_BYTES, |bytes| bytes + bytes / 4);
+        let missing = match self.downloads.get(key) {
+            Some(download) => {
+                let least = download.received.end() + LEAST_PIECE_BYTES;
+                download.unasked(download.total.bytes().unwrap_or(likely.max(least)))
+            }
+            None => Some((0, segment.byte_range.map_or(likely.max(LEAST_PIECE_BYTES), ByteRange::len))),
+        };
+        let Some((at, end)) = missing else { return };
         let limits = &self.config.limits;
-        let room = limits.receive_bytes_total.saturating_sub(asked).min(limits.receive_bytes_per_peer);
+        let least = LEAST_PIECE_BYTES
+            .min(limits.receive_bytes_per_peer)
+            .min(limits.receive_bytes_total)
+            .min(end - at);
         let len = (end - at).min(room).min(u64::from(u32::MAX));
         let Ok(offset) = u32::try_from(at) else { return };
-        if len == 0 {
+        if len < least || len == 0 {
             return;
+        }
+        if self.downloads.get(key).is_none() {
+            self.restart(key);
         }
         let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
         let asked = self.swarm.request(now, link, key, resource_offset, offset, len as u32, &mut out);
         let Some(transfer) = asked else {
             self.shunned.insert((key, link), now + BUSY_PAUSE);
-            self.drop_if_orphaned(key);
-            return;
+            return self.drop_if_orphaned(key);
         };
         if let Some(download) = self.downloads.get_mut(key) {
             download.peers.push(PeerSource {
@@ -152,9 +156,26 @@ impl Engine {
             }
             if more && source_left < REFILL_BYTES && self.requests_open(key) < 2 {
                 self.start_transfer(key, link);
+                // What had to stand back for it may have its turn.
+                self.dirty |= self.all_asked(key);
             }
         }
         placement
+    }
+
+    /// Whether peers could not yet be asked for all of a segment that the player waits for: what can wait would take
+    /// the room for the rest of it.
+    fn needed_lacks_room(&self) -> bool {
+        self.downloads.iter().any(|download| {
+            let unasked = download.total.bytes().is_some_and(|total| download.unasked(total).is_some());
+            unasked && !download.peers.is_empty() && self.downloads.is_wanted(download.key)
+        })
+    }
+
+    fn all_asked(&self, key: SegmentKey) -> bool {
+        self.downloads.get(key).is_some_and(|download| {
+            download.total.bytes().is_some_and(|total| download.unasked(total).is_none())
+        })
     }
 
     fn requests_open(&self, key: SegmentKey) -> usize {

@@ -26,10 +26,15 @@ impl TokenBucket {
         self.at = self.at.max(now);
     }
 
+    /// Whether there is a token to take.
+    pub(super) fn has(&mut self, now: Time) -> bool {
+        self.refill(now);
+        self.level >= MICROS_PER_TOKEN
+    }
+
     /// Takes one token if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
-        self.refill(now);
-        let covered = self.level >= MICROS_PER_TOKEN;
+        let covered = self.has(now);
         if covered {
             self.level -= MICROS_PER_TOKEN;
         }

@@ -51,6 +51,20 @@ impl Swarm {
         Some(transfer)
     }
 
+    /// How many bytes may be asked of a peer now, within all limits that [`Swarm::request`] holds to; 0 when nothing may.
+    pub fn room(&mut self, now: Time, link: LinkId) -> u64 {
+        self.see(now);
+        let total: u64 = self.links.iter().map(|peer| peer.down.outstanding_bytes()).sum();
+        let Some(place) = self.place(link) else { return 0 };
+        let (Some(peer), limits) = (self.links.get_mut(place), &self.limits) else { return 0 };
+        let willing = peer.is_ready() && peer.uploads && peer.trust.ignored_until(now).is_none();
+        if !willing || peer.down.len() >= limits.requests_outstanding_per_peer || !peer.asking.has(now) {
+            return 0;
+        }
+        let of_all = limits.receive_bytes_total.saturating_sub(total);
+        of_all.min(limits.receive_bytes_per_peer.saturating_sub(peer.down.outstanding_bytes()))
+    }
+
     /// Gives up a download. Bytes of it that are still on their way are thrown away.
     pub fn cancel(&mut self, now: Time, link: LinkId, transfer: TransferId, out: &mut SwarmOut<'_>) {
         self.see(now);
