@@ -1,7 +1,7 @@
 // npm run bench:throughput -- [--rounds N]
 //
 // How fast one page gets 1 MB segments from another: through hlswarm, against a bare data channel between the same two
-// pages. The pages take turns, so that what else the machine does hits both alike.
+// pages, before and after. So what else the machine does hits both alike.
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
@@ -116,11 +116,21 @@ try {
   await a.page.evaluate(() => window.viewer.video.pause());
   for (let round = 0; round < rounds; round++) {
     const b = await open(url, { maxBufferLength: 1, maxMaxBufferLength: 1 });
-    await b.page.waitForFunction(() => window.viewer.status().peers === 1 && window.viewer.status().started);
+    const joined = () => window.viewer.status().peers === 1 && window.viewer.status().started;
+    await b.page.waitForFunction(joined, undefined, { timeout: 60_000 }).catch(async (error) => {
+      const [sender, receiver] = await Promise.all(
+        [a, b].map(({ page }) => page.evaluate(() => window.viewer.status())),
+      );
+      throw new Error(`the pages did not meet: ${JSON.stringify({ sender, receiver })}`, { cause: error });
+    });
     await b.page.evaluate(() => window.viewer.video.pause());
-    const bare = await bareThroughput(a.page, b.page, 30e6);
+    const before = await bareThroughput(a.page, b.page, 20e6);
     const ours = await b.page.evaluate(loadThroughHlswarm, { from: 5, concurrent });
+    const after = await bareThroughput(a.page, b.page, 20e6);
+    const bare = 2 / (1 / before + 1 / after);
     results.push({
+      bareBeforeBps: before,
+      bareAfterBps: after,
       bareBps: bare,
       hlswarmBps: ours.bitsPerSecond,
       p2pShare: ours.p2pBytes / ours.bytes,
