@@ -1,5 +1,10 @@
 // Plays one scenario in one mode and measures it.
+import path from "node:path";
+import { fileURLToPath } from "node:url";
 import { checkBuffers } from "../tests/browser/harness/truth.mjs";
+import { startProfile } from "./profile.mjs";
+
+const firstByteScript = path.join(path.dirname(fileURLToPath(import.meta.url)), "first-byte.js");
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const userAgent = (viewer) => `hlswarm-bench viewer/${viewer}`;
@@ -14,21 +19,30 @@ async function mainThread(session) {
  * Plays `scenario` in `mode` with fresh browser contexts.
  *
  * @param world `{ browser, pages, origin, stream, trackers }`
+ * @param options `ready()`: resolves when playing may begin; `profile`: whether to ask the browser what took the time
  * @returns one entry per checkpoint: raw sums over all viewers
  */
-export async function measure({ browser, pages, origin, stream, trackers }, scenario, mode) {
+export async function measure(
+  { browser, pages, origin, stream, trackers },
+  scenario,
+  mode,
+  { ready = async () => {}, profile = false } = {},
+) {
   const viewers = [];
   for (let i = 0; i < scenario.viewers; i++) {
     const context = await browser.newContext({ userAgent: userAgent(i) });
     const page = await context.newPage();
     const session = await context.newCDPSession(page);
     await session.send("Performance.enable");
+    await page.addInitScript({ path: firstByteScript });
     await page.goto(`${pages.url}/page/viewer.html`);
     await page.waitForFunction(() => window.viewer);
     await page.evaluate((options) => window.viewer.prepare(options), { mode });
     viewers.push({ context, page, session });
   }
   try {
+    await ready();
+    const profiles = profile ? await Promise.all(viewers.map(({ session }) => startProfile(session))) : [];
     origin.reset();
     stream.begin();
     for (const [i, viewer] of viewers.entries()) {
@@ -53,6 +67,8 @@ export async function measure({ browser, pages, origin, stream, trackers }, scen
       await sleep(Math.max(0, joinedAt + seconds * 1000 - Date.now()));
       results.push({ seconds, ...(await snapshot(viewers, origin, stream, joinedAt)) });
     }
+    const last = results.at(-1);
+    if (last) last.profiles = await Promise.all(profiles.map((stop) => stop()));
     return results;
   } finally {
     await Promise.all(viewers.map((viewer) => viewer.context.close().catch(() => {})));
@@ -64,6 +80,11 @@ async function snapshot(viewers, origin, stream, joinedAt) {
   const metrics = await Promise.all(viewers.map(({ session }) => mainThread(session)));
   const now = Date.now();
   const reports = await Promise.all(viewers.map(({ page }) => page.evaluate(() => window.viewer.report())));
+  const firstPeerByteMs = await Promise.all(
+    viewers.map(({ page }) =>
+      page.evaluate(() => window.firstPeerByteAt && window.firstPeerByteAt - window.viewer.state.startedAt),
+    ),
+  );
   const { checked, wrong } = await checkBuffers(reports, origin.bytesAt);
   const minutes = viewers.map(({ startedAt }) => (now - startedAt) / 60000);
   const perMinute = (name) =>
@@ -82,6 +103,7 @@ async function snapshot(viewers, origin, stream, joinedAt) {
     watchedBytes: reports.reduce((sum, report) => sum + report.watchedBytes, 0),
     playedSeconds: reports.map((report) => report.playedSeconds),
     startupMs: reports.map((report) => report.startupMs),
+    firstPeerByteMs,
     stalls: reports.flatMap((report) => report.stalls.map((stall) => stall.ms)),
     peers: reports.map((report) => report.peers),
     taskMsPerMinute: perMinute("taskSeconds"),

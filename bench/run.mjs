@@ -1,29 +1,31 @@
-// npm run bench -- [--scenario NAME[,NAME]] [--runs N] [--modes http,p2pml,hlswarm] [--out FILE]
-//                  [--latency-ms N] [--origin-mbps N] [--verbose]
+// npm run bench -- [--scenario NAME[,NAME]] [--runs N] [--modes http,p2pml,hlswarm] [--side-by-side] [--profile]
+//                  [--out FILE] [--latency-ms N] [--origin-mbps N] [--verbose]
 //
+// Plays the same stream over HTTP alone, with p2p-media-loader 2.3.1 and with hlswarm, and prints what each cost the
+// origin and the viewer. One after the other in one browser, from one origin; or, with --side-by-side, all at the same
+// time, each in a browser of its own from an origin of its own: a third of the time, and the modes share the machine.
 // The origin is on the same machine and as fast as it can, unless it is told to be slower.
-// Plays the same stream from the same origin in the same browser: over HTTP alone, with p2p-media-loader 2.3.1 and
-// with hlswarm, one after the other, and prints what each cost the origin and the viewer.
+// --profile prints what scripts spent their time on, and makes them slower.
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
 import { parseArgs } from "node:util";
-import { launchChromium } from "../tests/browser/harness/chromium.mjs";
-import { startPages } from "../tests/browser/harness/pages.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
-import { startTracker } from "../tests/browser/harness/tracker.mjs";
-import { startOrigin } from "../tests/support/origin.mjs";
+import { verdictLines, verdicts } from "./goals.mjs";
 import { measure } from "./measure.mjs";
+import { profileTable } from "./profile.mjs";
 import { figures, table } from "./report.mjs";
-import { scenarios } from "./scenarios.mjs";
+import { groups, scenarios } from "./scenarios.mjs";
 import { makeMedia, publish } from "./streams.mjs";
-import { startReferenceTracker } from "./trackers.mjs";
+import { barrier, startTrackerOf, startWorld } from "./world.mjs";
 
 const { values: options } = parseArgs({
   options: {
     scenario: { type: "string", default: "vod5,live4" },
     runs: { type: "string", default: "1" },
     modes: { type: "string", default: "http,p2pml,hlswarm" },
+    "side-by-side": { type: "boolean", default: false },
+    profile: { type: "boolean", default: false },
     out: { type: "string" },
     "latency-ms": { type: "string", default: "0" },
     "origin-mbps": { type: "string", default: "Infinity" },
@@ -31,10 +33,13 @@ const { values: options } = parseArgs({
   },
 });
 
-const names = options.scenario === "all" ? Object.keys(scenarios) : options.scenario.split(",");
+const named = { ...groups, all: Object.keys(scenarios) };
+const names = options.scenario.split(",").flatMap((name) => named[name] ?? [name]);
 for (const name of names) {
-  if (!scenarios[name])
-    throw new Error(`--scenario: no scenario "${name}"; there are ${Object.keys(scenarios).join(", ")}, all`);
+  if (!scenarios[name]) {
+    const known = [...Object.keys(scenarios), ...Object.keys(named)].join(", ");
+    throw new Error(`--scenario: no scenario "${name}"; there are ${known}`);
+  }
 }
 const runs = Number(options.runs);
 if (!Number.isInteger(runs) || runs < 1)
@@ -49,54 +54,77 @@ const modes = options.modes.split(",");
 const known = ["http", "p2pml", "hlswarm"];
 for (const mode of modes)
   if (!known.includes(mode)) throw new Error(`--modes: no mode "${mode}"; there are ${known.join(", ")}`);
-
-const trackerOf = { p2pml: startReferenceTracker, hlswarm: startTracker };
 if (modes.includes("hlswarm") && !existsSync(path.join(root, "dist/hls.js"))) {
   throw new Error("hlswarm is not built: run `npm run build`, or compare without it: --modes http,p2pml");
 }
 
-const origin = await startOrigin({ dir: path.join(root, ".cache/media"), ...shape });
-const pages = await startPages();
-const browser = await launchChromium();
+/** Plays one scenario once in one mode. */
+async function play(world, name, media, run, mode, ready) {
+  const scenario = scenarios[name];
+  const tracker = await startTrackerOf(mode);
+  const stream = publish(world.origin, scenario, media, `${name}-${run}-${mode}`);
+  try {
+    const place = { ...world, stream, trackers: tracker.urls };
+    return await measure(place, scenario, mode, { ready, profile: options.profile });
+  } finally {
+    await tracker.close();
+    stream.remove();
+    console.error(`${name}, run ${run + 1} of ${runs}, ${mode}: done`);
+  }
+}
+
+/** Plays one scenario once in all modes: `Map<mode, raw[]>`. */
+async function playAll(name, media, run) {
+  if (!options["side-by-side"]) {
+    const raws = new Map();
+    for (const mode of modes) raws.set(mode, await play(shared, name, media, run, mode));
+    return raws;
+  }
+  const worlds = await Promise.all(modes.map(() => startWorld(shape)));
+  try {
+    const ready = barrier(modes.length);
+    const raws = await Promise.all(modes.map((mode, i) => play(worlds[i], name, media, run, mode, ready)));
+    return new Map(modes.map((mode, i) => [mode, raws[i]]));
+  } finally {
+    await Promise.all(worlds.map((world) => world.close()));
+  }
+}
+
+const shared = options["side-by-side"] ? undefined : await startWorld(shape);
 const results = [];
+const missed = [];
 try {
   for (const name of names) {
     const scenario = scenarios[name];
     const media = await makeMedia(scenario);
     const byCheckpoint = new Map(scenario.checkpoints.map((seconds) => [seconds, new Map()]));
     for (let run = 0; run < runs; run++) {
-      let alone;
-      for (const mode of modes) {
-        const tracker = await trackerOf[mode]?.();
-        const stream = publish(origin, scenario, media, `${name}-${run}-${mode}`);
-        const raw = await measure(
-          { browser, pages, origin, stream, trackers: tracker ? [tracker.url] : [] },
-          scenario,
-          mode,
-        );
-        await tracker?.close();
-        stream.remove();
-        if (mode === "http") alone = raw;
+      const raws = await playAll(name, media, run);
+      for (const [mode, raw] of raws) {
         for (const [i, entry] of raw.entries()) {
           const { seconds } = entry;
-          const figure = figures(entry, alone?.[i]);
+          const figure = figures(entry, raws.get("http")?.[i]);
           results.push({ scenario: name, run, mode, seconds, figures: figure, raw: entry });
           const runsOfMode = byCheckpoint.get(seconds);
           if (!runsOfMode.has(mode)) runsOfMode.set(mode, []);
           runsOfMode.get(mode).push(figure);
           for (const line of entry.wrong) console.error(`WRONG BUFFER ${line}`);
           if (options.verbose) for (const line of entry.errors) console.error(`${mode}: ${line}`);
+          if (entry.profiles?.length) console.log(profileTable(`${name}, ${mode}`, entry.profiles));
         }
-        console.error(`${name}, run ${run + 1} of ${runs}, ${mode}: done`);
       }
     }
-    for (const [seconds, ofModes] of byCheckpoint)
+    for (const [seconds, ofModes] of byCheckpoint) {
       console.log(table(scenario.title, scenario.viewers, seconds, ofModes));
+      const judged = verdicts(scenario, ofModes);
+      console.log(`${verdictLines(judged)}\n`);
+      for (const { what, value, goal, reached } of judged)
+        if (!reached) missed.push(`${name} after ${seconds} s: ${what} ${value} (goal ${goal})`);
+    }
   }
+  console.log(missed.length ? `Goals missed:\n${missed.join("\n")}` : "All goals reached.");
 } finally {
-  await browser.close();
-  await pages.close();
-  await origin.close();
+  await shared?.close();
   if (results.length) {
     const file =
       options.out ??
