@@ -82,7 +82,7 @@ const stages = {
   },
   browser: {
     what: "real browsers",
-    needs: ["rust", "npm", "chromium", "ffmpeg"],
+    needs: ["rust", "npm", "chromium", "ffmpeg", "turn"],
     after: ["build"],
     counts: true,
     prepare: buildTracker,

@@ -157,6 +157,24 @@ async function ensureFfmpeg() {
   process.env.FFMPEG = find();
 }
 
+/** A TURN server, which tests start on the loopback address. */
+async function ensureTurnServer() {
+  const find = () => which(process.env.TURNSERVER || "turnserver");
+  if (process.env.TURNSERVER && !find())
+    throw new Problem(`TURNSERVER=${process.env.TURNSERVER} is not a program`);
+  if (!find()) {
+    await installPackages(["coturn"], "name a coturn in the variable TURNSERVER");
+    // The package begins to serve the whole network at once, which nobody asked for.
+    if (existsSync("/run/systemd/system")) {
+      const stop = ["systemctl", "disable", "--now", "coturn"];
+      await run(...(process.getuid?.() === 0 ? [stop[0], stop.slice(1)] : ["sudo", ["-n", ...stop]]), {
+        quiet: true,
+      });
+    }
+  }
+  process.env.TURNSERVER = find();
+}
+
 /** What can be asked for, in the order in which it is set up. */
 const steps = {
   rust: ensureRust,
@@ -171,12 +189,13 @@ const steps = {
   },
   chromium: ensureChromium,
   ffmpeg: ensureFfmpeg,
+  turn: ensureTurnServer,
 };
 
 /**
  * Sets up what is asked for.
  *
- * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg")[]} [needs] everything by default
+ * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg" | "turn")[]} [needs] everything by default
  */
 export async function setUp(needs = Object.keys(steps)) {
   const unknown = needs.filter((name) => !steps[name]);

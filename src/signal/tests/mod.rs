@@ -3,6 +3,7 @@
 mod announcing;
 mod hostile;
 mod negotiating;
+mod privacy;
 mod rig;
 mod surviving;
 mod trickling;
