@@ -38,11 +38,6 @@ export interface P2P {
   stats(): Stats;
   /** Switches peers on or off while playing. Off withdraws from trackers and closes all links at once. */
   setP2P(enabled: boolean): void;
-  /**
-   * Says whether the user agrees to share with peers. With `loader.consentRequired` no tracker is contacted and no
-   * connection made before a yes. A no withdraws at once, as `setP2P(false)` does, and stands until the next yes.
-   */
-  setConsent(given: boolean): void;
   /** Ends it: the player has its own loaders back and plays on. May be called again; hls.js's `destroy()` does it too. */
   destroy(): void;
 }
@@ -76,7 +71,6 @@ export function attachP2P(hls: Hls, options: Options = {}): P2P {
     on: (type, listener) => session.events.on(type, listener),
     stats: () => session.stats(),
     setP2P: (enabled) => session.setP2P(enabled),
-    setConsent: (given) => session.setConsent(given),
     destroy: () => {
       session.destroy();
       attached.delete(hls);

@@ -42,7 +42,6 @@ export class Session implements Hub, PlayerListener {
   #state: Stats["state"] = "loading";
   #away = false;
   #p2p: boolean | null = null;
-  #consent: boolean | null = null;
   /** Counted by engines that are gone. */
   #before: EngineStats = NO_STATS;
   /** The last that was seen of the running one. */
@@ -78,13 +77,6 @@ export class Session implements Hub, PlayerListener {
   setP2P(enabled: boolean): void {
     this.#p2p = enabled;
     this.#tell((shell) => shell.setP2P(enabled));
-  }
-
-  setConsent(given: boolean): void {
-    // Only now, as it makes a connection, if one that leads nowhere.
-    if (given && this.#consent === null && this.#parsed.consentRequired) this.#checkRtcConfigLate();
-    this.#consent = given === true;
-    this.#tell((shell) => shell.setConsent(given === true));
   }
 
   destroy(): void {
@@ -193,9 +185,8 @@ export class Session implements Hub, PlayerListener {
     // Nothing is told before the page could listen.
     await null;
     try {
-      const { json, hooks, consentRequired, problems } = this.#parsed;
-      if (hooks.rtcConfig && !problems.length && !consentRequired)
-        problems.push(...rtcConfigProblems(hooks.rtcConfig));
+      const { json, hooks, problems } = this.#parsed;
+      if (hooks.rtcConfig && !problems.length) problems.push(...rtcConfigProblems(hooks.rtcConfig));
       if (problems.length) throw new Error(problems.join("\n"));
       const engine = await loadEngine();
       if (this.#state === "destroyed") return;
@@ -215,16 +206,6 @@ export class Session implements Hub, PlayerListener {
       if (this.#state !== "destroyed") this.#fail(error);
       throw error;
     }
-  }
-
-  #checkRtcConfigLate(): void {
-    const { rtcConfig } = this.#parsed.hooks;
-    const problems = rtcConfig ? rtcConfigProblems(rtcConfig) : [];
-    if (!problems.length) return;
-    const message = problems.join("\n");
-    console.error(`hlswarm: ${message}`);
-    this.#emit({ type: "error", message, fatal: false });
-    this.setP2P(false);
   }
 
   #startRun(): void {
@@ -263,11 +244,8 @@ export class Session implements Hub, PlayerListener {
       const shell = new engine.Shell(json, swarm, seed, host);
       this.#run = { swarm, host, shell };
       this.#state = "running";
-      const { httpBytes, p2pBytes, uploadedBytes } = this.#before;
-      shell.carryOver(httpBytes + p2pBytes, uploadedBytes);
       this.#environment.tell();
       if (this.#p2p !== null) shell.setP2P(this.#p2p);
-      if (this.#consent !== null) shell.setConsent(this.#consent);
       this.#player.tell();
       shell.start();
     });

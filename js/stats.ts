@@ -30,15 +30,6 @@ export interface Stats {
   httpRateBps: number;
   /** Whether peers are in use. */
   p2pEnabled: boolean;
-  /** Whether they are not because the page has not said that the user agrees. */
-  awaitsConsent: boolean;
-  /**
-   * Whether peers are served. `reduced`: fewer at a time, as the page is hidden. `metered`: not on this network.
-   * `spent`: a bound of the options is reached. `off`: never, by the options.
-   */
-  uploadState: "on" | "reduced" | "metered" | "spent" | "off";
-  /** Bytes that may still be sent to peers; `null` without a bound. Under `uploadRatio` it grows with what is received. */
-  uploadLeftBytes: number | null;
 }
 
 /** One peer. */
@@ -80,9 +71,6 @@ export const NO_STATS: EngineStats = {
   p2pDownloads: 0,
   httpRateBps: 0,
   p2pEnabled: false,
-  awaitsConsent: false,
-  uploadState: "on",
-  uploadLeftBytes: null,
 };
 
 /** The bytes that were counted before, plus those of the engine that runs now. */

@@ -74,15 +74,15 @@ const stages = {
     steps: () => [nodeTests(testFiles("tests/packaging"))],
   },
   tracker: {
-    what: "the tracker with foreign clients",
-    needs: ["rust", "npm"],
+    what: "the tracker with foreign clients, and several as one",
+    needs: ["rust", "npm", "nats"],
     counts: true,
     prepare: buildTracker,
     steps: () => [nodeTests(testFiles("tests/tracker"))],
   },
   browser: {
     what: "real browsers",
-    needs: ["rust", "npm", "chromium", "ffmpeg", "turn"],
+    needs: ["rust", "npm", "chromium", "ffmpeg", "nats"],
     after: ["build"],
     counts: true,
     prepare: buildTracker,

@@ -11,6 +11,7 @@ import {
   writeFileSync,
 } from "node:fs";
 import path from "node:path";
+import { natsServer } from "./nats.mjs";
 import { at, duration, outputOf, Problem, run, which } from "./run.mjs";
 import { ensureWasmTarget } from "./wasm-target.mjs";
 
@@ -157,22 +158,13 @@ async function ensureFfmpeg() {
   process.env.FFMPEG = find();
 }
 
-/** A TURN server, which tests start on the loopback address. */
-async function ensureTurnServer() {
-  const find = () => which(process.env.TURNSERVER || "turnserver");
-  if (process.env.TURNSERVER && !find())
-    throw new Problem(`TURNSERVER=${process.env.TURNSERVER} is not a program`);
-  if (!find()) {
-    await installPackages(["coturn"], "name a coturn in the variable TURNSERVER");
-    // The package begins to serve the whole network at once, which nobody asked for.
-    if (existsSync("/run/systemd/system")) {
-      const stop = ["systemctl", "disable", "--now", "coturn"];
-      await run(...(process.getuid?.() === 0 ? [stop[0], stop.slice(1)] : ["sudo", ["-n", ...stop]]), {
-        quiet: true,
-      });
-    }
+/** A NATS server, for the tests of several trackers as one. Its place goes into the variable NATS_SERVER. */
+async function ensureNats() {
+  if (process.env.NATS_SERVER && !natsServer()) {
+    throw new Problem(`NATS_SERVER=${process.env.NATS_SERVER} is not a program`);
   }
-  process.env.TURNSERVER = find();
+  if (!natsServer()) await installPackages(["nats-server"], "name a nats-server in the variable NATS_SERVER");
+  process.env.NATS_SERVER = natsServer();
 }
 
 /** What can be asked for, in the order in which it is set up. */
@@ -189,13 +181,13 @@ const steps = {
   },
   chromium: ensureChromium,
   ffmpeg: ensureFfmpeg,
-  turn: ensureTurnServer,
+  nats: ensureNats,
 };
 
 /**
  * Sets up what is asked for.
  *
- * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg" | "turn")[]} [needs] everything by default
+ * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg" | "nats")[]} [needs] everything by default
  */
 export async function setUp(needs = Object.keys(steps)) {
   const unknown = needs.filter((name) => !steps[name]);

@@ -154,12 +154,6 @@ pub enum Input {
         /// Whether to use it from now on.
         enabled: bool,
     },
-    /// The user agreed to peers, or no longer does. Without a yes nothing of a tracker or peer is touched where
-    /// `loader.consentRequired` is set; a no has the effect of [`Input::UseP2p`] off, whatever is set.
-    Consent {
-        /// Whether the user agrees.
-        given: bool,
-    },
     /// The page goes away: say goodbye to trackers and peers. The last input.
     Shutdown,
 }

@@ -48,8 +48,6 @@ pub struct Driver {
     /// Whether the loop runs. Stays set for good when it was left by a trap: the engine is never touched again.
     draining: Cell<bool>,
     stopped: Cell<bool>,
-    /// Whether only addresses of relays may leave.
-    pub(super) relay_only: bool,
     epoch_ms: f64,
     wake: Timer,
     /// The deadline that `wake` is set for.
@@ -81,7 +79,6 @@ impl Driver {
                 me: me.clone(),
                 run: host.guard(body.as_ref()),
                 host,
-                relay_only: setup.config.loader.relay_only,
                 blobs: RefCell::default(),
                 downloads: RefCell::default(),
                 links: RefCell::default(),
@@ -115,13 +112,6 @@ impl Driver {
     /// [`Driver::push`] of an input.
     pub fn input(&self, input: Input) {
         self.push(Job::Input(input));
-    }
-
-    /// Counts what earlier engines of the page received and sent.
-    pub fn carry_over(&self, received_bytes: u64, uploaded_bytes: u64) {
-        if let Ok(mut engine) = self.engine.try_borrow_mut() {
-            engine.carry_over(received_bytes, uploaded_bytes);
-        }
     }
 
     /// A snapshot of the engine; `None` after a trap.

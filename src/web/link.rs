@@ -15,7 +15,7 @@ use web_sys::{
 use super::candidates::{self, Candidates};
 use super::dom::{Listener, Task, Timer, message_of};
 use super::driver::{Driver, Job};
-use crate::engine::{Input, LinkCloseCause, relayed};
+use crate::engine::{Input, LinkCloseCause};
 use crate::id::LinkId;
 use crate::wire;
 
@@ -49,7 +49,6 @@ pub struct Link {
     connection: RtcPeerConnection,
     channel: RefCell<Option<RtcDataChannel>>,
     offerer: bool,
-    relay_only: bool,
     /// Whether the engine was told that the channel is open.
     told_up: Cell<bool>,
     /// Ends an offerer's wait for the answerer to speak first.
@@ -83,7 +82,6 @@ impl Link {
                 connection,
                 channel: RefCell::default(),
                 offerer: matches!(role, Role::Offerer),
-                relay_only: driver.relay_only,
                 told_up: Cell::new(false),
                 silence: Timer::new(move || with(&unheard, |link| link.up())),
                 described: Cell::new(false),
@@ -167,7 +165,7 @@ impl Link {
         self.on(driver, &self.connection, "icecandidate", |link, event| {
             let event: RtcPeerConnectionIceEvent = event.unchecked_into();
             if let Some(candidate) = event.candidate() {
-                link.local.borrow_mut().push(&candidate, link.relay_only);
+                link.local.borrow_mut().push(&candidate);
                 link.candidate_found();
             }
         });
@@ -311,10 +309,7 @@ impl Link {
         }
         self.gather_limit.clear();
         self.local.borrow_mut().clear();
-        let (link, mut sdp) = (self.id, description.sdp());
-        if self.relay_only {
-            sdp = relayed::scrub_description(&sdp);
-        }
+        let (link, sdp) = (self.id, description.sdp());
         self.input(if self.offerer {
             Input::OfferReady { link, sdp }
         } else {

@@ -22,9 +22,7 @@ mod frame;
 pub use decode::{agreed_version, decode, decode_data_head};
 pub use encode::{encode, encode_data_head};
 pub use error::WireError;
-pub use frame::{
-    Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason, SHARING,
-};
+pub use frame::{Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason};
 
 /// The lowest protocol version that this crate speaks.
 pub const MIN_VERSION: u8 = 1;

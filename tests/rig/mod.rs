@@ -68,7 +68,6 @@ pub struct Rig {
     pub verify: Vec<BlobId>,
     pub closed: BTreeSet<LinkId>,
     pub offers_created: usize,
-    pub trackers_opened: usize,
     /// Which ranges of each blob have been written: overlaps are a failure.
     pub blobs: BTreeMap<BlobId, Vec<(u64, u64)>>,
     next_wake: Option<Time>,
@@ -131,7 +130,6 @@ impl Rig {
             verify: Vec::new(),
             closed: BTreeSet::new(),
             offers_created: 0,
-            trackers_opened: 0,
             blobs: BTreeMap::new(),
             next_wake: None,
             next_request: 0,
@@ -225,8 +223,8 @@ impl Rig {
             }
             Output::AcceptOffer { link, .. } => self.answered.push(link),
             Output::CreateOffer { .. } => self.offers_created += 1,
-            Output::OpenTracker { .. } => self.trackers_opened += 1,
-            Output::CloseTracker { .. }
+            Output::OpenTracker { .. }
+            | Output::CloseTracker { .. }
             | Output::AcceptAnswer { .. }
             | Output::AddCandidates { .. }
             | Output::Wait(_) => {}

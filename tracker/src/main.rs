@@ -21,6 +21,10 @@ struct Arguments {
     /// free port; the bound addresses are printed.
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
+    /// NATS server that several trackers talk over, instead of `cluster.urls` of the settings. May be given several
+    /// times.
+    #[arg(long, value_name = "nats://HOST:PORT")]
+    cluster: Vec<String>,
     /// Settings as a TOML file. SIGHUP reads it again.
     #[arg(long, value_name = "FILE")]
     config: Option<PathBuf>,
@@ -40,6 +44,9 @@ impl Arguments {
         };
         if !self.listen.is_empty() {
             config.server.listen.clone_from(&self.listen);
+        }
+        if !self.cluster.is_empty() {
+            config.cluster.urls.clone_from(&self.cluster);
         }
         config.validate()?;
         Ok(config)

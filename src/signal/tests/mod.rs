@@ -3,7 +3,6 @@
 mod announcing;
 mod hostile;
 mod negotiating;
-mod privacy;
 mod rig;
 mod surviving;
 mod trickling;

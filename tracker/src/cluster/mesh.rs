@@ -82,10 +82,10 @@ pub struct ClusterSizes {
     pub workers: usize,
     /// Other processes.
     pub processes: usize,
-    /// Swarms that anybody has.
-    pub swarms: usize,
-    /// Members at other workers and processes.
-    pub members_elsewhere: u64,
+    /// Swarms with at least one member in this process.
+    pub swarms_here: usize,
+    /// Members of other processes.
+    pub members_away: u64,
 }
 
 /// Offers for one node.
@@ -160,18 +160,23 @@ impl Mesh {
 
     /// How much is known of now.
     pub fn sizes(&self) -> ClusterSizes {
-        let (swarms, members_elsewhere) = self.view.totals();
+        let (swarms_here, members_away) = self.view.totals();
         ClusterSizes {
             workers: self.view.count(Kind::Worker),
             processes: self.view.count(Kind::Process),
-            swarms,
-            members_elsewhere,
+            swarms_here,
+            members_away,
         }
     }
 
     /// The members of a swarm everywhere.
     pub fn counts(&self, swarm: SwarmId) -> Counts {
         self.view.sum(swarm, Kind::Process)
+    }
+
+    /// Every swarm that anybody has, with its members everywhere, in no particular order.
+    pub fn swarms(&self) -> impl Iterator<Item = (SwarmId, Counts)> {
+        self.view.sizes()
     }
 
     /// Our registry's swarm has so many members now.

@@ -75,6 +75,10 @@ pub(super) struct View {
     /// Who said goodbye, and until when it is not listened to.
     farewells: BTreeMap<NodeId, Time>,
     most_swarms: usize,
+    /// Swarms with members in this process.
+    swarms_here: usize,
+    /// Members of other processes.
+    members_away: u64,
     pub(super) trouble: Trouble,
 }
 
@@ -87,6 +91,8 @@ impl View {
             slots: BTreeMap::new(),
             farewells: BTreeMap::new(),
             most_swarms,
+            swarms_here: 0,
+            members_away: 0,
             trouble: Trouble::default(),
         };
         view.add(Time::ZERO, own, Kind::Own);
@@ -126,12 +132,16 @@ impl View {
         self.nodes.iter().flatten().filter(|node| node.kind == kind).count()
     }
 
-    /// Swarms that anybody has, and members elsewhere.
-    pub(super) fn totals(&self) -> (usize, u64) {
-        let elsewhere = |entry: &&Entry| entry.node != 0;
-        let members =
-            self.swarms.values().flatten().filter(elsewhere).map(|entry| u64::from(entry.counts.all()));
-        (self.swarms.len(), members.sum())
+    /// Swarms with members in this process, and members of other processes.
+    pub(super) const fn totals(&self) -> (usize, u64) {
+        (self.swarms_here, self.members_away)
+    }
+
+    /// Every swarm that anybody has, with its members everywhere, in no particular order.
+    pub(super) fn sizes(&self) -> impl Iterator<Item = (SwarmId, Counts)> {
+        self.swarms.iter().map(|(swarm, entries)| {
+            (*swarm, entries.iter().fold(Counts::default(), |sum, entry| sum.plus(entry.counts)))
+        })
     }
 
     /// Where a swarm has members: node, kind, how many.
@@ -155,6 +165,18 @@ impl View {
     }
 
     fn set(&mut self, slot: u32, swarm: SwarmId, counts: Counts) {
+        let kind = |slot: u32| self.nodes.get(slot as usize).and_then(Option::as_ref).map(|node| node.kind);
+        let is_here = |entry: &Entry| kind(entry.node).is_some_and(|kind| kind <= Kind::Worker);
+        let away = kind(slot) == Some(Kind::Process);
+        let known = self.swarms.get(&swarm).map(Vec::as_slice).unwrap_or_default();
+        let before = known.iter().find(|entry| entry.node == slot).map_or(0, |entry| entry.counts.all());
+        let others_here = known.iter().any(|entry| entry.node != slot && is_here(entry));
+        if away {
+            self.members_away = (self.members_away + u64::from(counts.all())).saturating_sub(before.into());
+        } else if !others_here {
+            self.swarms_here += usize::from(!counts.is_empty());
+            self.swarms_here = self.swarms_here.saturating_sub(usize::from(before > 0));
+        }
         if counts.is_empty() {
             if let Some(entries) = self.swarms.get_mut(&swarm) {
                 entries.retain(|entry| entry.node != slot);
@@ -286,10 +308,13 @@ impl View {
 
     fn forget(&mut self, id: NodeId, changed: &mut Vec<SwarmId>) {
         let Some(slot) = self.slots.remove(&id) else { return };
-        let Some(node) = self.nodes.get_mut(slot as usize).and_then(Option::take) else { return };
-        for (_, swarm) in node.swarms {
+        let Some(Some(node)) = self.nodes.get_mut(slot as usize) else { return };
+        for (_, swarm) in std::mem::take(&mut node.swarms) {
             self.set(slot, swarm, Counts::default());
             changed.push(swarm);
+        }
+        if let Some(place) = self.nodes.get_mut(slot as usize) {
+            *place = None;
         }
     }
 

@@ -1,6 +1,7 @@
 //! The settings of the binary: a TOML file whose sample is written from these very structs
 //! (`hlswarm-tracker --print-config`).
 
+mod cluster;
 mod limits;
 mod lists;
 mod settings;
@@ -10,6 +11,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use crate::cluster::NodeId;
+pub use cluster::ClusterSettings;
+#[cfg(feature = "nats")]
+pub(crate) use cluster::hide_password;
 pub use limits::LimitSettings;
 pub use lists::{Lists, OriginList};
 use settings::{Sample, settings};
@@ -22,6 +27,9 @@ settings! {
         listen: Vec<String> = vec!["127.0.0.1:8000".into()],
         /// Where /healthz, /readyz, /metrics and /stats.json are served. Empty: on every `listen` address.
         admin_listen: Vec<String> = Vec::new(),
+        /// Threads that serve connections, each on a core of its own. They share the listening addresses, and their
+        /// viewers meet as if they were one. 0: one for each core.
+        workers: usize = 1,
         /// On SIGTERM: connections are closed spread over this many seconds, so that clients do not all come back in the
         /// same moment. SIGINT closes at once.
         drain_secs: u64 = 10,
@@ -94,6 +102,8 @@ pub struct Config {
     pub tls: TlsSettings,
     /// Whom to serve.
     pub access: AccessSettings,
+    /// Several trackers as one.
+    pub cluster: ClusterSettings,
     /// Bounds for clients.
     pub limits: LimitSettings,
     /// What is logged.
@@ -180,6 +190,14 @@ impl Config {
                 "a number above 0",
             ));
         }
+        if self.server.workers > NodeId::MOST_WORKERS {
+            return Err(ConfigError::value(
+                "server.workers",
+                self.server.workers,
+                format_args!("0 to {}", NodeId::MOST_WORKERS),
+            ));
+        }
+        self.cluster.validate()?;
         self.limits.validate()
     }
 
@@ -192,6 +210,7 @@ impl Config {
         config.server.sample("server", &mut out);
         config.tls.sample("tls", &mut out);
         config.access.sample("access", &mut out);
+        config.cluster.sample("cluster", &mut out);
         config.limits.sample("limits", &mut out);
         config.log.sample("log", &mut out);
         out.truncate(out.trim_end().len());

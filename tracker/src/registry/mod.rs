@@ -268,13 +268,14 @@ impl Registry {
         &self.counters
     }
 
-    /// Every swarm with its size, in no particular order.
+    /// Every swarm with its size, in no particular order. In a cluster: every swarm of the cluster.
     pub fn swarm_sizes(&self) -> impl Iterator<Item = SwarmSize> {
-        self.swarms.iter().flatten().map(|swarm| SwarmSize {
-            swarm: swarm.id,
-            complete: swarm.seeders,
-            incomplete: swarm.leechers(),
-            downloaded: swarm.downloaded,
+        let own = self.swarms.iter().flatten().filter(|_| self.mesh.is_none()).map(|swarm| swarm.id);
+        let all = self.mesh.iter().flat_map(|mesh| mesh.swarms()).map(|(swarm, _)| swarm);
+        own.chain(all).map(|swarm| {
+            let (complete, incomplete) = self.size(swarm);
+            let downloaded = self.swarm(swarm).map_or(0, |swarm| swarm.downloaded);
+            SwarmSize { swarm, complete, incomplete, downloaded }
         })
     }
 

@@ -6,7 +6,8 @@ use std::fmt::Write;
 use serde_json::{Value, json};
 
 use super::core::Core;
-use super::shared::Snapshot;
+use super::shared::{BusNumbers, Snapshot};
+use crate::cluster::{ClusterCounters, ClusterSizes};
 use crate::histogram::Histogram;
 use crate::http::Request;
 
@@ -46,7 +47,11 @@ pub(super) fn page(request: &Request, core: &mut Core) -> Option<Page> {
             Some(Page {
                 status: OK,
                 kind,
-                body: metrics(&core.shared.snapshots(), core.shared.clock.now().as_millis()),
+                body: metrics(
+                    &core.shared.snapshots(),
+                    core.shared.bus(),
+                    core.shared.clock.now().as_millis(),
+                ),
             })
         }
         _ => None,
@@ -75,6 +80,15 @@ fn stats(core: &Core, with_swarms: bool) -> Value {
         "refused": total.counters.refused,
         "closed": total.net.closed,
     });
+    if let (Some(bus), Some((counters, sizes))) = (core.shared.bus(), &total.cluster) {
+        stats["cluster"] = json!({
+            "nodes": sizes.processes,
+            "connected": bus.connected,
+            "peersElsewhere": sizes.members_away,
+            "offersGiven": counters.offers_out,
+            "offersTaken": counters.offers_in,
+        });
+    }
     if with_swarms {
         let mut sizes: Vec<_> = core.registry.swarm_sizes().collect();
         sizes.sort_by_key(|size| (std::cmp::Reverse(size.complete + size.incomplete), size.swarm));
@@ -99,6 +113,16 @@ fn total(snapshots: &[Snapshot]) -> Snapshot {
         total.sizes.members += one.sizes.members;
         total.sockets += one.sockets;
         total.counters.merge(&one.counters);
+        total.mailbox_dropped += one.mailbox_dropped;
+        if let Some((counters, sizes)) = &one.cluster {
+            let (all, most) = total.cluster.get_or_insert_default();
+            all.merge(counters);
+            // Each worker knows of the others and of the whole process.
+            most.workers = most.workers.max(sizes.workers);
+            most.processes = most.processes.max(sizes.processes);
+            most.swarms_here = most.swarms_here.max(sizes.swarms_here);
+            most.members_away = most.members_away.max(sizes.members_away);
+        }
         let net = &mut total.net;
         net.accepted += one.net.accepted;
         net.tls_handshakes += one.net.tls_handshakes;
@@ -113,10 +137,14 @@ fn total(snapshots: &[Snapshot]) -> Snapshot {
             *net.http.entry(*status).or_default() += count;
         }
     }
+    if let Some((_, sizes)) = &total.cluster {
+        // A swarm that several workers have is one.
+        total.sizes.swarms = sizes.swarms_here;
+    }
     total
 }
 
-fn metrics(snapshots: &[Snapshot], uptime_ms: u64) -> String {
+fn metrics(snapshots: &[Snapshot], bus: Option<BusNumbers>, uptime_ms: u64) -> String {
     let total = total(snapshots);
     let mut out = String::with_capacity(8192);
     let text = &mut out;
@@ -156,6 +184,12 @@ fn metrics(snapshots: &[Snapshot], uptime_ms: u64) -> String {
     histogram(text, "turn_seconds", "From reading messages to their results being written.", &net.turns);
     let help = "From an offer being handed out to its answer, the client's work included.";
     histogram(text, "answer_seconds", help, &counters.answer_times);
+    if let Some(cluster) = &total.cluster {
+        cluster_metrics(text, cluster, total.mailbox_dropped);
+    }
+    if let Some(bus) = &bus {
+        bus_metrics(text, bus);
+    }
     if let Some(bytes) = resident_bytes() {
         let _ = writeln!(text, "# HELP process_resident_memory_bytes Resident memory.");
         let _ = writeln!(
@@ -164,6 +198,62 @@ fn metrics(snapshots: &[Snapshot], uptime_ms: u64) -> String {
         );
     }
     out
+}
+
+fn cluster_metrics(
+    text: &mut String,
+    (counters, sizes): &(ClusterCounters, ClusterSizes),
+    mailbox_dropped: u64,
+) {
+    gauge(text, "cluster_nodes", "Other processes that are heard.", sizes.processes as u64);
+    gauge(text, "cluster_peers", "Members of other processes.", sizes.members_away);
+    let offers = [
+        ("given", counters.offers_out),
+        ("taken", counters.offers_in),
+        ("untakable", counters.offers_in_dropped),
+    ];
+    labelled(
+        text,
+        "cluster_offers_total",
+        "Offers given to other workers and processes, taken from them, and not taken because nobody here could.",
+        "what",
+        &offers.into(),
+    );
+    let answers = [
+        ("sent", counters.answers_out),
+        ("taken", counters.answers_in),
+        ("dropped", counters.answers_in_dropped),
+    ];
+    labelled(
+        text,
+        "cluster_answers_total",
+        "Answers sent to other workers and processes, taken from them, and dropped.",
+        "what",
+        &answers.into(),
+    );
+    counter(text, "cluster_frames_total", "Frames of other workers and processes.", counters.frames);
+    counter(
+        text,
+        "cluster_refused_total",
+        "Frames that could not be read or believed.",
+        counters.frames_refused,
+    );
+    counter(text, "cluster_stale_total", "Records that came twice or too late.", counters.stale);
+    counter(text, "cluster_gaps_total", "Times that records were missing and asked for.", counters.gaps);
+    counter(text, "cluster_overflow_total", "Records and nodes beyond the bounds.", counters.overflow);
+    counter(text, "cluster_lost_nodes_total", "Nodes forgotten because they fell silent.", counters.lost);
+    counter(text, "mailbox_dropped_total", "Frames that did not fit a worker's mailbox.", mailbox_dropped);
+}
+
+fn bus_metrics(text: &mut String, bus: &BusNumbers) {
+    gauge(text, "bus_connected", "Whether the message bus is connected.", u64::from(bus.connected));
+    counter(text, "bus_connects_total", "Connections made to the message bus.", bus.connects);
+    let messages = [("sent", bus.sent), ("received", bus.received)];
+    labelled(text, "bus_messages_total", "Messages on the bus.", "direction", &messages.into());
+    let bytes = [("sent", bus.sent_bytes), ("received", bus.received_bytes)];
+    labelled(text, "bus_bytes_total", "Bytes of these messages.", "direction", &bytes.into());
+    let dropped = [("queue", bus.dropped), ("disconnected", bus.cut_off), ("slow_consumer", bus.slow)];
+    labelled(text, "bus_dropped_total", "Messages that were dropped.", "reason", &dropped.into());
 }
 
 fn head(out: &mut String, name: &str, help: &str, kind: &str) {

@@ -7,13 +7,14 @@ use rand_chacha::ChaCha8Rng;
 
 use super::addresses::Addresses;
 use super::gate::Gate;
+use super::mailbox::Inbox;
 use super::queue::Pool;
 use super::shared::{NetCounters, Settings, Shared, Snapshot};
+use crate::cluster::Bus;
 use crate::out::Out;
 use crate::registry::{ConnId, Prefix, Registry};
 
 /// What all connections of one worker work with.
-#[derive(Debug)]
 pub(super) struct Core {
     pub(super) worker: usize,
     pub(super) shared: Arc<Shared>,
@@ -22,6 +23,10 @@ pub(super) struct Core {
     pub(super) rng: ChaCha8Rng,
     pub(super) now: Time,
     pub(super) out: Out,
+    /// Reaches the other workers and processes.
+    pub(super) bus: Box<dyn Bus + Send>,
+    /// What they say; `None` for a worker on its own.
+    pub(super) inbox: Option<Inbox>,
     /// Where messages are unmasked.
     pub(super) scratch: Vec<u8>,
     /// Where TLS records are decrypted.
@@ -65,6 +70,8 @@ impl Core {
                 sockets: self.open,
                 counters: self.registry.counters().clone(),
                 net: self.net.clone(),
+                cluster: self.registry.cluster(),
+                mailbox_dropped: self.inbox.as_ref().map_or(0, Inbox::dropped),
             },
         );
     }

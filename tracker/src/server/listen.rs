@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::unix::net::UnixStream as StdUnixStream;
+use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -100,8 +100,15 @@ pub(super) fn bind(place: &Place, workers: usize, take_over: bool) -> io::Result
                 // Left behind by a process that is gone, or about to be taken over.
                 std::fs::remove_file(path)?;
             }
-            // One socket: the kernel cannot share out connections of a unix path.
-            Ok((vec![Listener::Unix(UnixListener::bind(path)?)], place.clone()))
+            // A unix path has one queue: all workers take from it.
+            let first = StdUnixListener::bind(path)?;
+            first.set_nonblocking(true)?;
+            let mut listeners = Vec::with_capacity(workers);
+            for _ in 1..workers {
+                listeners.push(Listener::Unix(UnixListener::from_std(first.try_clone()?)));
+            }
+            listeners.push(Listener::Unix(UnixListener::from_std(first)));
+            Ok((listeners, place.clone()))
         }
     }
 }

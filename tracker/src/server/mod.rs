@@ -2,7 +2,8 @@
 //!
 //! Each worker is one thread with its own registry and its own listening sockets (`SO_REUSEPORT`). A turn of a worker
 //! reads what the kernel has, lets the registry work, and writes once per connection. Connections that have nothing to
-//! say hold no buffers.
+//! say hold no buffers. Registries of several workers, and of several processes over a bus, are one cluster
+//! ([`crate::cluster`]): they share their members through bounded mailboxes.
 
 mod addresses;
 mod admin;
@@ -11,6 +12,9 @@ mod core;
 mod end;
 mod gate;
 mod listen;
+mod mailbox;
+#[cfg(feature = "nats")]
+mod nats;
 mod queue;
 mod shared;
 mod sock;
@@ -25,24 +29,24 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use hlswarm::time::Time;
 use mio::{Poll, Waker};
-use rand::SeedableRng;
 use rand::rngs::SysRng;
+use rand::{SeedableRng, TryRng};
 use rand_chacha::ChaCha8Rng;
 
 use self::core::Core;
+use crate::cluster::{Alone, Bus, Mesh, Neighbours, NodeId};
 use crate::config::{Config, ConfigError};
 use crate::out::Out;
 use crate::registry::{Limits, Registry};
 use listen::{Address, Listener, Place};
-use shared::{NetCounters, Settings, Shared};
+use mailbox::{Exchange, Inbox, Mailbox};
+use shared::{BusNumbers, NetCounters, Settings, Shared};
 use sock::Role;
 use worker::{Command, WAKER, Worker};
-
-/// Threads that serve connections. One: members of one swarm must meet.
-const WORKERS: usize = 1;
 
 /// Why the tracker cannot start.
 #[derive(Debug)]
@@ -91,7 +95,8 @@ impl From<io::Error> for StartError {
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
-    workers: Vec<(Sender<Command>, Waker)>,
+    workers: Vec<(Sender<Command>, Arc<Waker>)>,
+    bus: Option<JoinHandle<()>>,
     threads: Vec<JoinHandle<io::Result<()>>>,
     bound: Vec<String>,
     paths: Vec<PathBuf>,
@@ -101,11 +106,22 @@ impl Server {
     /// Binds the addresses of `config` and starts to serve. `on_end` is called when the last worker has ended.
     pub fn start(config: Config, on_end: impl Fn() + Send + Sync + 'static) -> Result<Server, StartError> {
         let settings = Arc::new(Settings::load(config)?);
-        let count = WORKERS;
-        let shared = Arc::new(Shared::new(count));
+        let count = match settings.config.server.workers {
+            0 => std::thread::available_parallelism().map_or(1, usize::from).min(NodeId::MOST_WORKERS),
+            count => count,
+        };
+        let mut polls = Vec::with_capacity(count);
+        for _ in 0..count {
+            let poll = Poll::new()?;
+            let waker = Arc::new(Waker::new(poll.registry(), WAKER)?);
+            polls.push((poll, waker));
+        }
+        let mut ways = Ways::open(&settings, polls.iter().map(|(_, waker)| Arc::clone(waker)))?;
+        let shared = Arc::new(Shared::new(count, ways.reader.take()));
         let mut server = Server {
             shared: Arc::clone(&shared),
             workers: Vec::new(),
+            bus: ways.thread.take(),
             threads: Vec::new(),
             bound: Vec::new(),
             paths: Vec::new(),
@@ -113,11 +129,9 @@ impl Server {
         let mut listeners = server.bind_all(&settings, count)?;
         let on_end = Arc::new(on_end);
         let alive = Arc::new(std::sync::atomic::AtomicUsize::new(count));
-        for number in 0..count {
-            let poll = Poll::new()?;
-            let waker = Waker::new(poll.registry(), WAKER)?;
+        for (number, (poll, waker)) in polls.into_iter().enumerate() {
             let (sender, commands) = channel();
-            let core = new_core(number, &shared, &settings)?;
+            let core = new_core(number, &shared, &settings, &mut ways)?;
             let own = listeners.get_mut(number).map(std::mem::take).unwrap_or_default();
             let worker = Worker::new(core, poll, commands, own)?;
             let (on_end, alive) = (Arc::clone(&on_end), Arc::clone(&alive));
@@ -148,6 +162,8 @@ impl Server {
                 Place::parse(field, text, settings.tls.is_some())?;
             }
         }
+        #[cfg(feature = "nats")]
+        nats::check(&settings.config.cluster)?;
         Ok(())
     }
 
@@ -227,6 +243,15 @@ impl Server {
                 Err(_) => result = Err(io::Error::other("a worker panicked")),
             }
         }
+        if let Some(bus) = self.bus {
+            // The last words go out if they can; a bus that is away is not waited for.
+            const STEP: Duration = Duration::from_millis(10);
+            let mut waited = Duration::ZERO;
+            while !bus.is_finished() && waited < Duration::from_secs(1) {
+                std::thread::sleep(STEP);
+                waited += STEP;
+            }
+        }
         for path in self.paths {
             let _ = std::fs::remove_file(path);
         }
@@ -234,9 +259,84 @@ impl Server {
     }
 }
 
-fn new_core(worker: usize, shared: &Arc<Shared>, settings: &Arc<Settings>) -> Result<Core, StartError> {
+/// The ways between the workers of this process, and to other processes.
+struct Ways {
+    process: NodeId,
+    neighbours: Neighbours,
+    boxes: Arc<[Mailbox]>,
+    /// The other ends, until the workers take them.
+    inboxes: Vec<Option<Inbox>>,
+    #[cfg(feature = "nats")]
+    uplink: Option<nats::Uplink>,
+    thread: Option<JoinHandle<()>>,
+    reader: Option<Box<dyn Fn() -> BusNumbers + Send + Sync>>,
+}
+
+impl Ways {
+    fn open(settings: &Settings, wakers: impl Iterator<Item = Arc<Waker>>) -> Result<Ways, StartError> {
+        let (boxes, inboxes): (Vec<_>, Vec<_>) =
+            wakers.map(mailbox::mailbox).map(|(letters, inbox)| (letters, Some(inbox))).unzip();
+        let random = SysRng.try_next_u64().map_err(io::Error::other)?;
+        let neighbours = Neighbours { workers: boxes.len() > 1, processes: settings.config.cluster.is_on() };
+        #[cfg_attr(not(feature = "nats"), expect(unused_mut, reason = "nobody to reach"))]
+        let mut ways = Ways {
+            process: NodeId::new(random),
+            neighbours,
+            boxes: boxes.into(),
+            inboxes,
+            #[cfg(feature = "nats")]
+            uplink: None,
+            thread: None,
+            reader: None,
+        };
+        #[cfg(feature = "nats")]
+        if neighbours.processes {
+            let numbers = Arc::new(nats::Numbers::default());
+            let boxes = Arc::clone(&ways.boxes);
+            let nats = nats::start(&settings.config.cluster, ways.process, boxes, Arc::clone(&numbers))?;
+            ways.uplink = Some(nats.uplink);
+            ways.thread = Some(nats.thread);
+            ways.reader = Some(Box::new(move || numbers.read()));
+        }
+        Ok(ways)
+    }
+
+    /// What worker `number` speaks through and listens to, and its part in the cluster: nothing for one on its own.
+    fn of_worker(
+        &mut self,
+        number: usize,
+        most_swarms: usize,
+    ) -> (Box<dyn Bus + Send>, Option<Inbox>, Option<Mesh>) {
+        if self.neighbours == Neighbours::default() {
+            return (Box::new(Alone), None, None);
+        }
+        let own = self.process.with_worker(number);
+        #[cfg(feature = "nats")]
+        let uplink: Box<dyn Bus + Send> = match &self.uplink {
+            Some(uplink) => Box::new(uplink.clone()),
+            None => Box::new(Alone),
+        };
+        #[cfg(not(feature = "nats"))]
+        let uplink = Box::new(Alone);
+        let exchange = Exchange::new(own, Arc::clone(&self.boxes), uplink);
+        let inbox = self.inboxes.get_mut(number).and_then(Option::take);
+        (Box::new(exchange), inbox, Some(Mesh::new(own, self.neighbours, most_swarms)))
+    }
+}
+
+fn new_core(
+    worker: usize,
+    shared: &Arc<Shared>,
+    settings: &Arc<Settings>,
+    ways: &mut Ways,
+) -> Result<Core, StartError> {
     let mut rng = ChaCha8Rng::try_from_rng(&mut SysRng).map_err(io::Error::other)?;
-    let mut registry = Registry::new(registry_limits(settings), &mut rng);
+    let limits = registry_limits(settings);
+    let (bus, inbox, mesh) = ways.of_worker(worker, limits.swarms);
+    let mut registry = Registry::new(limits, &mut rng);
+    if let Some(mesh) = mesh {
+        registry.join_cluster(mesh);
+    }
     registry.set_allowed(settings.lists.info_hashes.clone());
     Ok(Core {
         worker,
@@ -246,6 +346,8 @@ fn new_core(worker: usize, shared: &Arc<Shared>, settings: &Arc<Settings>) -> Re
         rng,
         now: Time::ZERO,
         out: Out::new(),
+        bus,
+        inbox,
         scratch: Vec::new(),
         plain: Vec::new(),
         pool: Default::default(),

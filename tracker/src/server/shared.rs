@@ -1,6 +1,7 @@
 //! What the workers of one process share.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -8,6 +9,7 @@ use rustls::ServerConfig;
 
 use super::clock::Clock;
 use super::tls;
+use crate::cluster::{ClusterCounters, ClusterSizes};
 use crate::config::{Config, ConfigError, Lists};
 use crate::histogram::Histogram;
 use crate::registry::{Admission, Counters, Sizes};
@@ -46,6 +48,27 @@ pub(super) struct NetCounters {
     pub(super) turns: Histogram,
 }
 
+/// What went over the bus to other processes.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct BusNumbers {
+    pub(super) connected: bool,
+    /// Times that a connection was made.
+    pub(super) connects: u64,
+    pub(super) sent: u64,
+    pub(super) sent_bytes: u64,
+    pub(super) received: u64,
+    pub(super) received_bytes: u64,
+    /// Frames that did not fit a queue.
+    pub(super) dropped: u64,
+    /// Frames that were not sent because there was no connection.
+    pub(super) cut_off: u64,
+    /// Times that the client was too slow for what came.
+    pub(super) slow: u64,
+}
+
+/// The way to other processes, as the metrics see it.
+type BusReader = Box<dyn Fn() -> BusNumbers + Send + Sync>;
+
 /// A worker's numbers as it last published them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Snapshot {
@@ -53,20 +76,31 @@ pub(super) struct Snapshot {
     pub(super) sockets: usize,
     pub(super) counters: Counters,
     pub(super) net: NetCounters,
+    pub(super) cluster: Option<(ClusterCounters, ClusterSizes)>,
+    /// Frames that did not fit its mailbox.
+    pub(super) mailbox_dropped: u64,
 }
 
 /// What the workers of one process share.
-#[derive(Debug)]
 pub(super) struct Shared {
     pub(super) clock: Clock,
     draining: AtomicBool,
     admission: Mutex<Admission>,
     board: Vec<Mutex<Snapshot>>,
+    /// Reads the numbers of the bus, if there is one.
+    bus: Option<BusReader>,
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared").field("draining", &self.draining).finish_non_exhaustive()
+    }
 }
 
 impl Shared {
-    pub(super) fn new(workers: usize) -> Shared {
+    pub(super) fn new(workers: usize, bus: Option<BusReader>) -> Shared {
         Shared {
+            bus,
             clock: Clock::new(),
             draining: AtomicBool::new(false),
             admission: Mutex::default(),
@@ -88,6 +122,11 @@ impl Shared {
     /// The numbers of each worker.
     pub(super) fn snapshots(&self) -> Vec<Snapshot> {
         self.board.iter().map(|place| place.lock().unwrap_or_else(PoisonError::into_inner).clone()).collect()
+    }
+
+    /// What went over the bus; `None` without one.
+    pub(super) fn bus(&self) -> Option<BusNumbers> {
+        self.bus.as_ref().map(|read| read())
     }
 
     pub(super) fn start_draining(&self) {

@@ -1,6 +1,7 @@
 //! One thread that serves connections: a turn takes what the kernel has, lets the registry work, and writes once.
 
 mod accepting;
+mod cluster;
 mod commands;
 
 use std::collections::BTreeMap;
@@ -66,8 +67,12 @@ pub(super) struct Worker {
     accept_at: Time,
     buffer: Vec<u8>,
     last_second: u64,
+    /// Whether frames had to wait for the next turn.
+    heard_more: bool,
     /// When the drain ends.
     stop_at: Option<Time>,
+    /// All connections were told.
+    stopping: bool,
 }
 
 impl Worker {
@@ -97,7 +102,9 @@ impl Worker {
             accept_at: Time::ZERO,
             buffer: vec![0; READ_BUFFER_BYTES],
             last_second: 0,
+            heard_more: false,
             stop_at: None,
+            stopping: false,
         })
     }
 
@@ -133,11 +140,14 @@ impl Worker {
                     }
                 }
             }
+            self.hear();
             self.read_all(ready);
             self.run_commands();
             self.each_second();
+            self.tick_cluster();
             self.accept();
             self.deliver();
+            self.core.bus.flush();
             self.flush();
             if !events.is_empty() {
                 self.core.net.turns.add(self.core.shared.clock.now() - started);
@@ -145,6 +155,11 @@ impl Worker {
             if let Some(stop_at) = self.stop_at
                 && (self.core.open == 0 || self.core.now >= stop_at)
             {
+                if self.core.open > 0 && !self.stopping {
+                    // Planned by the second, so some are still there when the drain ends: they are told as well.
+                    self.stop();
+                    continue;
+                }
                 self.core.publish();
                 return Ok(());
             }
@@ -183,10 +198,14 @@ impl Worker {
 
     fn timeout(&self) -> Duration {
         let now = self.core.shared.clock.now();
-        if !self.again.is_empty() {
+        if !self.again.is_empty() || self.heard_more {
             return Duration::ZERO;
         }
         let mut timeout = Timers::until_next_second(now);
+        if let Some(due) = self.core.registry.cluster_due() {
+            // Rounded up: the poll counts in milliseconds, and would wake too early again and again.
+            timeout = timeout.min((due - now) + Duration::from_millis(1));
+        }
         if self.listeners.values().any(|listening| listening.waiting) {
             timeout = timeout.min(self.accept_at - now);
         }
@@ -272,6 +291,9 @@ impl Worker {
                 Push::Dropped => self.core.net.slow_drops += 1,
                 Push::Overflow => overflowing.push(index),
             }
+        }
+        for (to, frame) in out.frames() {
+            self.core.bus.send(to, frame);
         }
         for (conn, why) in out.refusals() {
             self.log_refusal(conn, why);

@@ -70,7 +70,7 @@ fn a_node_that_starts_late_learns_everything() {
     assert_eq!(known.count(), 4500);
     let (_, sizes) = cluster.nodes[2].registry.cluster().unwrap();
     assert_eq!((sizes.processes, sizes.workers), (2, 0));
-    assert_eq!((sizes.swarms, sizes.members_elsewhere), (4500, 4500));
+    assert_eq!((sizes.swarms_here, sizes.members_away), (0, 4500));
 }
 
 #[test]

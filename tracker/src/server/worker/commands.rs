@@ -36,6 +36,7 @@ impl Worker {
     /// Stops accepting; connections close one by one until the drain time is over.
     fn drain(&mut self) {
         self.listeners.retain(|_, listening| !listening.role.viewers);
+        self.core.registry.leave_cluster(&mut self.core.out);
         let span = Duration::from_secs(self.core.settings.config.server.drain_secs);
         let stop_at = self.core.now + span;
         self.stop_at = Some(stop_at);
@@ -48,8 +49,10 @@ impl Worker {
         }
     }
 
-    fn stop(&mut self) {
+    pub(super) fn stop(&mut self) {
+        self.stopping = true;
         self.listeners.clear();
+        self.core.registry.leave_cluster(&mut self.core.out);
         // A moment for the close frames to leave.
         self.stop_at = Some(self.core.now + Duration::from_millis(500));
         for index in 0..self.sockets.len() as u32 {
