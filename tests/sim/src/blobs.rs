@@ -57,6 +57,8 @@ impl Payload {
 #[derive(Debug, Default)]
 pub(crate) struct Blobs {
     blobs: BTreeMap<u32, Vec<(u32, Run)>>,
+    /// By blob, over how many viewers its bytes came at most; none when the origin served all.
+    hops: BTreeMap<u32, u8>,
     bytes: u64,
 }
 
@@ -78,6 +80,7 @@ impl Blobs {
     /// Forgets a blob; `false` when there is none.
     pub(crate) fn remove(&mut self, blob: u32) -> bool {
         let Some(pieces) = self.blobs.remove(&blob) else { return false };
+        self.hops.remove(&blob);
         self.bytes -= pieces.iter().map(|(_, run)| u64::from(run.len)).sum::<u64>();
         true
     }
@@ -120,6 +123,17 @@ impl Blobs {
             index += 1;
         }
         Some(Payload::from_runs(out))
+    }
+
+    /// Over how many viewers a blob's bytes came at most; 0 for bytes of the origin alone.
+    pub(crate) fn hops(&self, blob: u32) -> u8 {
+        self.hops.get(&blob).copied().unwrap_or(0)
+    }
+
+    /// Notes that bytes of a blob came over so many viewers.
+    pub(crate) fn came_over(&mut self, blob: u32, hops: u8) {
+        let known = self.hops.entry(blob).or_default();
+        *known = hops.max(*known);
     }
 
     /// Whether a blob consists of exactly these bytes.

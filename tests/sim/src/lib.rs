@@ -18,7 +18,7 @@
 //! | `viewer`, `outputs`, `links`, `http`, `blobs` | the shell of one viewer |
 //! | `player`, `adapt` | the player: the reference by itself, with an engine the system under test |
 //! | `origin`, `tracker` | the CDN; the registry behind sockets |
-//! | `tally`, [`report`], `assertions` | counts, figures, comparison with the reference |
+//! | `tally`, [`report`], [`insight`], `assertions` | counts, figures, their causes, comparison with the reference |
 //! | [`run`] | one row of the table |
 
 #![forbid(unsafe_code)]
@@ -29,6 +29,7 @@ mod blobs;
 mod check;
 mod draw;
 mod http;
+pub mod insight;
 mod links;
 mod media;
 mod origin;

@@ -19,15 +19,15 @@ use crate::world::Ctx;
 pub(crate) enum Message {
     /// A whole frame.
     Control(Vec<u8>),
-    /// A frame's head and the content that follows it.
-    Data { head: Vec<u8>, payload: Payload },
+    /// A frame's head and the content that follows it, which came to its sender over `hops` viewers.
+    Data { head: Vec<u8>, payload: Payload, hops: u8 },
 }
 
 impl Message {
     pub(crate) fn len(&self) -> u32 {
         match self {
             Message::Control(frame) => frame.len() as u32,
-            Message::Data { head, payload } => head.len() as u32 + payload.len(),
+            Message::Data { head, payload, .. } => head.len() as u32 + payload.len(),
         }
     }
 
@@ -414,7 +414,7 @@ impl Viewer {
                 ctx.fail(format!("a data frame was sent as a control frame on link {link}"));
             }
             Message::Control(frame) => self.feed(Input::Control { link: LinkId(link), frame }, ctx),
-            Message::Data { head, payload } => {
+            Message::Data { head, payload, hops } => {
                 let len = head.len() as u32 + payload.len();
                 let now = self.engine_now(ctx.now_us);
                 let Some(engine) = self.engine.as_mut() else { return };
@@ -426,7 +426,10 @@ impl Viewer {
                         let part =
                             skip.checked_sub(head.len() as u32).and_then(|skip| payload.part(skip, len));
                         match part {
-                            Some(part) => self.write_blob(blob.0, at, &part, ctx),
+                            Some(part) => {
+                                self.write_blob(blob.0, at, &part, ctx);
+                                self.blobs.came_over(blob.0, hops.saturating_add(1));
+                            }
                             None => ctx.fail(format!("{placement:?} does not fit a message of {len} bytes")),
                         }
                         self.tally.p2p_received += u64::from(len);

@@ -23,6 +23,7 @@ usage: cargo run --release -p hlswarm-sim -- [options]
   --viewers N,N,...      viewers at once, one row each (default: the scenario's)
   --seed S               first seed (default: the scenario's)
   --seeds N              run N seeds in a row (default 1)
+  --length S             simulated seconds (default: the scenario's)
   --option PATH=VALUE    an hlswarm option over the scenario's, e.g. loader.coordination=random; may be repeated
   --baseline KIND        compare with: plain (the player alone), http-only (hlswarm without peers), none
                          (default plain)
@@ -41,6 +42,7 @@ struct Args {
     viewers: Option<Vec<u32>>,
     seed: Option<u64>,
     seeds: u64,
+    length_s: Option<f64>,
     overrides: Vec<(String, serde_json::Value)>,
     baseline: Option<Mode>,
     threads: usize,
@@ -81,6 +83,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
         viewers: None,
         seed: None,
         seeds: 1,
+        length_s: None,
         overrides: Vec::new(),
         baseline: Some(Mode::Plain),
         threads: cores.min(2),
@@ -96,6 +99,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
             Long("viewers") => args.viewers = Some(viewers(&parser.value()?.string()?)?),
             Long("seed") => args.seed = Some(parser.value()?.parse()?),
             Long("seeds") => args.seeds = parser.value()?.parse()?,
+            Long("length") => args.length_s = Some(parser.value()?.parse()?),
             Long("option") => args.overrides.push(option(&parser.value()?.string()?)?),
             Long("baseline") => args.baseline = baseline(&parser.value()?.string()?)?,
             Long("threads") => args.threads = parser.value()?.parse()?,
@@ -202,6 +206,7 @@ fn run(args: &Args) -> Result<bool, String> {
             for seed in first_seed..first_seed.saturating_add(args.seeds) {
                 let mut setup = RunSetup::new(scenario.clone(), viewers, seed);
                 setup.overrides.clone_from(&args.overrides);
+                setup.scenario.length_s = args.length_s.unwrap_or(setup.scenario.length_s);
                 setup.baseline = args.baseline;
                 setup.threads = args.threads;
                 setup.keep_log = args.log.is_some();
@@ -241,6 +246,7 @@ fn run_row(setup: &RunSetup) -> Result<(Row, RunResult), String> {
     let result = setup.run().map_err(|error| error.to_string())?;
     let mut row = result.row.clone();
     row.wall_s = begun.elapsed().as_secs_f64();
+    row.options = setup.overrides.iter().map(|(path, value)| format!("{path}={value}")).collect();
     Ok((row, result))
 }
 

@@ -8,6 +8,7 @@ use crate::draw::{For, unit};
 use crate::links::{Message, Role, read_description};
 use crate::media::Run;
 use crate::queue::Event;
+use crate::tally::Way;
 use crate::viewer::{Viewer, show_frame};
 use crate::world::Ctx;
 
@@ -86,7 +87,8 @@ impl Viewer {
                 if self.forging {
                     payload.forge();
                 }
-                self.send_message(link.0, Message::Data { head, payload }, ctx);
+                let hops = self.blobs.hops(blob.0);
+                self.send_message(link.0, Message::Data { head, payload, hops }, ctx);
             }
             Output::NewBlob { blob } => {
                 if !self.blobs.create(blob.0) {
@@ -117,7 +119,15 @@ impl Viewer {
                 }
                 self.tally.delivered += len;
                 self.tally.p2p_delivered += timing.p2p_bytes;
-                self.tally.reached(&ctx.world.catalog, place, ctx.now_us);
+                let way = Way {
+                    wanted_us: self.player.pending_since(request.0).unwrap_or(ctx.now_us),
+                    asked_us: ctx.now_us.saturating_sub((timing.age + timing.total).as_micros() as u64),
+                    first_us: ctx.now_us.saturating_sub(
+                        (timing.age + timing.total.saturating_sub(timing.first_byte)).as_micros() as u64,
+                    ),
+                    hops: self.blobs.hops(blob.0),
+                };
+                self.tally.reached(&ctx.world.catalog, place, ctx.now_us, way);
                 let loading = Some((len, timing.total.as_micros() as u64));
                 self.player.on_delivered(
                     ctx.now_us,
@@ -151,7 +161,9 @@ impl Viewer {
             EngineEvent::PeerClosed { peer, reason: CloseReason::Violation(what) } if !ctx.world.hostile => {
                 ctx.fail(format!("honest peer {peer} was accused: {what}"));
             }
-            EngineEvent::Fallback { .. } => self.tally.fallbacks += 1,
+            EngineEvent::Fallback { reason, .. } => {
+                *self.tally.fallbacks.entry(reason.clone()).or_default() += 1;
+            }
             EngineEvent::SegmentLoaded { source, .. } => match source {
                 SegmentSource::Http => self.tally.loaded[0] += 1,
                 SegmentSource::P2p => self.tally.loaded[1] += 1,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::insight::{self, Line, Spread};
 use crate::media::Place;
 use crate::tally::Tally;
 use crate::world::{Outcome, World};
@@ -16,8 +17,12 @@ pub struct Row {
     pub scenario: String,
     /// The seed.
     pub seed: u64,
+    /// Options laid over the scenario's, as `path=value`.
+    pub options: Vec<String>,
     /// Viewers at once.
     pub viewers: u32,
+    /// Simulated seconds.
+    pub length_s: f64,
     /// Viewers that appeared in all, those that left included.
     pub appeared: usize,
     /// Bytes from peers / bytes delivered to players.
@@ -26,6 +31,10 @@ pub struct Row {
     pub offload: Option<f64>,
     /// 1 - distinct bytes delivered / bytes delivered: the offload when the origin serves each segment once.
     pub ideal: f64,
+    /// The same when viewers who can connect to nobody, directly or over others, are served by the origin.
+    pub reachable: f64,
+    /// Copies of each byte that the origin must serve then.
+    pub reachable_copies: f64,
     /// Mean uplink / mean bitrate, at most 1: no P2P ratio lasts above it.
     pub upload_bound: f64,
     /// Bytes served by the origin / distinct bytes that it served.
@@ -74,8 +83,14 @@ pub struct Row {
     pub reach_p95_ms: Option<f64>,
     /// Live: the same, last delivery.
     pub reach_max_ms: Option<f64>,
-    /// Downloads from peers that HTTP took over.
-    pub fallbacks: u32,
+    /// Live: the same at each twentieth, from the first delivery to the last.
+    pub reach_quantiles_ms: Vec<f64>,
+    /// Live: how segments spread.
+    pub spread: Option<Spread>,
+    /// What each kind of line gave.
+    pub lines: Vec<Line>,
+    /// Downloads from peers that HTTP took over, by reason.
+    pub fallbacks: BTreeMap<String, u32>,
     /// Times that a live window left a player behind, with and without peers.
     pub jumps: (u32, u32),
     /// Segments that players gave up, with and without peers.
@@ -124,23 +139,33 @@ impl Row {
         let mut start = startups(tallies);
         let mut http_start = expected.map(|out| startups(&out.tallies)).unwrap_or_default();
         let mut reach: Vec<f64> =
-            tallies.iter().flat_map(|tally| &tally.reach).map(|&(_, ms)| f64::from(ms)).collect();
+            tallies.iter().flat_map(|tally| &tally.reach).map(|reach| f64::from(reach.ms)).collect();
         let mut first_peer: Vec<f64> =
             tallies.iter().filter_map(|tally| tally.first_peer_us).map(|us| us as f64 / 1000.0).collect();
         let received = origin_bytes + total(|tally| tally.p2p_received);
         let uplink: f64 = world.profiles.iter().map(|profile| profile.up_bytes_per_s * 8.0).sum();
         let bitrate: u64 =
             world.catalog.renditions.iter().map(|rendition| rendition.bitrate_bps).max().unwrap_or(1);
+        let mut fallbacks = BTreeMap::new();
+        for (reason, count) in tallies.iter().flat_map(|tally| &tally.fallbacks) {
+            *fallbacks.entry(reason.clone()).or_default() += count;
+        }
         let sum_of = |tallies: &[Tally], of: fn(&Tally) -> u32| tallies.iter().map(of).sum::<u32>();
         let http = |of: fn(&Tally) -> u32| expected.map(|out| sum_of(&out.tallies, of));
+        let ideal = 1.0 - ratio(watched.0, watched.1);
+        let reachable = insight::reachable(world, &expected.unwrap_or(outcome).tallies);
         Row {
             scenario: world.scenario.name.clone(),
             seed: world.seed,
+            options: Vec::new(),
             viewers,
+            length_s: world.scenario.length_s,
             appeared: world.profiles.len(),
             p2p_ratio: ratio(total(|tally| tally.p2p_delivered), delivered),
             offload: http_origin.map(|http| 1.0 - ratio(origin_bytes, http)),
-            ideal: 1.0 - ratio(watched.0, watched.1),
+            ideal,
+            reachable,
+            reachable_copies: (1.0 - reachable) / (1.0 - ideal).max(1e-9),
             upload_bound: (uplink / world.profiles.len().max(1) as f64 / bitrate as f64).min(1.0),
             origin_copies: ratio(origin_bytes, distinct),
             origin_copies_beside_start: ratio(origin_bytes - total(Tally::http_first_bytes), distinct),
@@ -169,7 +194,12 @@ impl Row {
             reach_p50_ms: percentile(&mut reach, 0.5),
             reach_p95_ms: percentile(&mut reach, 0.95),
             reach_max_ms: percentile(&mut reach, 1.0),
-            fallbacks: sum_of(tallies, |tally| tally.fallbacks),
+            reach_quantiles_ms: (0..=20)
+                .filter_map(|step| percentile(&mut reach, f64::from(step) / 20.0))
+                .collect(),
+            spread: insight::spread(tallies),
+            lines: insight::lines(world, tallies),
+            fallbacks,
             jumps: (sum_of(tallies, |t| t.seen.jumps), http(|t| t.seen.jumps).unwrap_or(0)),
             failures: (sum_of(tallies, |t| t.seen.failures), http(|t| t.seen.failures).unwrap_or(0)),
             wrong: sum_of(tallies, |tally| tally.wrong),
@@ -207,6 +237,7 @@ const COLUMNS: &[Column] = &[
     ("P2P ratio", |row| format!("{:.3}", row.p2p_ratio)),
     ("offload", |row| optional(row.offload, 3)),
     ("ideal", |row| format!("{:.3}", row.ideal)),
+    ("reachable", |row| format!("{:.3}", row.reachable)),
     ("up bound", |row| format!("{:.2}", row.upload_bound)),
     ("origin copies", |row| format!("{:.2}", row.origin_copies)),
     ("beside start", |row| format!("{:.2}", row.origin_copies_beside_start)),

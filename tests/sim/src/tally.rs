@@ -30,7 +30,8 @@ pub(crate) struct Tally {
     pub requests: u32,
     pub engine_fetches: u32,
     pub playlists: u32,
-    pub fallbacks: u32,
+    /// Downloads from peers that HTTP took over, by the engine's reason.
+    pub fallbacks: BTreeMap<String, u32>,
     pub unknown: u32,
     /// Segments loaded over HTTP, from peers, from both.
     pub loaded: [u32; 3],
@@ -43,10 +44,40 @@ pub(crate) struct Tally {
     pub tracker_messages: u32,
     pub most_bytes: u64,
     pub most_buffered: u64,
-    /// For live segments: index, and milliseconds from its appearance at the origin to its delivery.
-    pub reach: Vec<(u32, u32)>,
+    /// Live segments that appeared at the origin while the viewer was there.
+    pub reach: Vec<Reach>,
     pub links_checked_us: u64,
     pub doubled_s: u32,
+}
+
+/// How a segment came to a player, in simulated microseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Way {
+    /// When the player asked for it.
+    pub wanted_us: u64,
+    /// When its first source was asked.
+    pub asked_us: u64,
+    /// When its first byte came.
+    pub first_us: u64,
+    /// Over how many viewers its bytes came at most.
+    pub hops: u8,
+}
+
+/// A live segment's way to one player: milliseconds from its appearance at the origin.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Reach {
+    /// Which segment, from the stream's beginning.
+    pub index: u32,
+    /// To its delivery.
+    pub ms: u32,
+    /// To the player's request.
+    pub wanted_ms: u16,
+    /// To the first source asked.
+    pub asked_ms: u16,
+    /// To the first byte.
+    pub first_ms: u16,
+    /// Over how many viewers it came.
+    pub hops: u8,
 }
 
 impl Tally {
@@ -70,11 +101,20 @@ impl Tally {
     }
 
     /// A segment reached the player.
-    pub(crate) fn reached(&mut self, catalog: &Catalog, place: Place, now_us: u64) {
+    pub(crate) fn reached(&mut self, catalog: &Catalog, place: Place, now_us: u64, way: Way) {
         let available = catalog.available_us(place.index);
         // Segments that were there before the viewer came say nothing of how fast news travels.
         if catalog.live && available > self.joined_us {
-            self.reach.push((place.index, (now_us.saturating_sub(available) / 1000) as u32));
+            let ms = |at_us: u64| at_us.saturating_sub(available) / 1000;
+            let short = |at_us| u16::try_from(ms(at_us)).unwrap_or(u16::MAX);
+            self.reach.push(Reach {
+                index: place.index,
+                ms: ms(now_us) as u32,
+                wanted_ms: short(way.wanted_us),
+                asked_ms: short(way.asked_us),
+                first_ms: short(way.first_us),
+                hops: way.hops,
+            });
         }
     }
 

@@ -8,6 +8,8 @@ use crate::world::World;
 /// One viewer's line and presence.
 #[derive(Clone, Debug)]
 pub(crate) struct Profile {
+    /// Which kind of line of the scenario it is.
+    pub access: usize,
     pub down_bytes_per_s: f64,
     pub up_bytes_per_s: f64,
     pub delay_us: u64,
@@ -57,16 +59,18 @@ pub(crate) fn profiles(scenario: &Scenario, count: u32, seed: u64) -> Vec<Profil
 fn draw(scenario: &Scenario, seed: u64, words: &[u64], join_us: u64) -> Profile {
     let total: f64 = scenario.access.iter().map(|access| access.share).sum();
     let mut left = unit(seed, For::Class, words) * total;
-    let mut chosen = &scenario.access[0];
-    for access in &scenario.access {
-        chosen = access;
+    let mut number = 0;
+    for (index, access) in scenario.access.iter().enumerate() {
+        number = index;
         left -= access.share;
         if left < 0.0 {
             break;
         }
     }
+    let chosen = &scenario.access[number];
     let bytes_per_s = |kbps: f64| kbps * 1000.0 / 8.0;
     Profile {
+        access: number,
         down_bytes_per_s: bytes_per_s(chosen.downlink_kbps.draw(seed, For::Downlink, words)),
         up_bytes_per_s: bytes_per_s(chosen.uplink_kbps.draw(seed, For::Uplink, words)),
         delay_us: (chosen.delay_ms.draw(seed, For::Delay, words) * 1000.0) as u64,

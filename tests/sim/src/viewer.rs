@@ -15,7 +15,7 @@ use crate::media::Place;
 use crate::player::{Action, Player};
 use crate::queue::Event;
 use crate::scenario::FaultKind;
-use crate::tally::Tally;
+use crate::tally::{Tally, Way};
 use crate::world::{Ctx, Mode};
 
 /// A viewer while it is there.
@@ -291,8 +291,10 @@ impl Viewer {
     pub(crate) fn plain_done(&mut self, request: u32, place: Place, ctx: &mut Ctx<'_>) {
         let size = u64::from(ctx.world.catalog.size(place));
         self.tally.delivered += size;
-        self.tally.reached(&ctx.world.catalog, place, ctx.now_us);
         let started = self.player.pending_since(request);
+        let since = started.unwrap_or(ctx.now_us);
+        let way = Way { wanted_us: since, asked_us: since, first_us: since, hops: 0 };
+        self.tally.reached(&ctx.world.catalog, place, ctx.now_us, way);
         let loading = started.map(|since| (size, ctx.now_us - since));
         self.player.on_delivered(
             ctx.now_us,
