@@ -160,7 +160,10 @@ impl Engine {
             SwarmNotice::TransferFailed { link, transfer } => {
                 self.transfer_ended(link, transfer, Some(FAILED_PAUSE));
             }
-            SwarmNotice::HaveChanged { .. } | SwarmNotice::InterestChanged { .. } => self.dirty = true,
+            // Most of what peers tell concerns segments that are here or on their way already.
+            SwarmNotice::HaveChanged { .. } | SwarmNotice::InterestChanged { .. } => {
+                self.dirty |= self.is_short_of_something();
+            }
             SwarmNotice::TransferDone { link, transfer } => self.transfer_ended(link, transfer, None),
         }
     }

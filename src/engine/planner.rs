@@ -25,6 +25,8 @@ use super::queue::Queued;
 const TRACKER_GRACE: Duration = Duration::from_secs(2);
 /// A peer that has not said what it has so long after its handshake has nothing.
 const SNAPSHOT_GRACE: Duration = Duration::from_millis(500);
+/// Downloads from peers are looked after so often.
+const LOOK_AFTER: Duration = Duration::from_millis(300);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
 const SLOW_HTTP: Duration = Duration::from_millis(2500);
 
@@ -50,6 +52,11 @@ impl Engine {
         if let Some(at) = self.http_limits().map(|(_, limit)| limit).min() {
             self.plan_again_at(at);
         }
+    }
+
+    /// Whether a segment in the queue has no source, as far as the last pass knew.
+    pub(super) fn is_short_of_something(&self) -> bool {
+        self.missing_since.keys().any(|key| self.downloads.get(*key).is_none_or(Download::is_orphaned))
     }
 
     fn plan_again_at(&mut self, at: Time) {
@@ -187,7 +194,7 @@ impl Engine {
         };
         match view.review(&progress) {
             Review::Keep(wait) => {
-                self.plan_again_in(wait);
+                self.plan_again_in(wait.min(LOOK_AFTER));
                 self.find_helpers(queued);
             }
             Review::GiveUp(_) => {
@@ -238,10 +245,9 @@ impl Engine {
                     && self.downloads.p2p_count() < self.config.loader.simultaneous_p2p_downloads
                 {
                     self.start_transfer(queued.key, link);
-                    // What is needed soon is looked at again soon.
-                    self.plan_again_in(Duration::from_millis(300));
+                    self.plan_again_in(LOOK_AFTER);
                 } else if queued.ahead_of_want == 0 {
-                    self.plan_again_in(Duration::from_millis(300));
+                    self.plan_again_in(LOOK_AFTER);
                 }
             }
             Choice::Http(_) if http_blocked && queued.ahead_of_want == 0 => self.fail_blocked(queued.key),

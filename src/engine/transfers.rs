@@ -72,7 +72,6 @@ impl Engine {
             });
         }
         self.downloads.bind_transfer(link, transfer, key);
-        self.swarm.set_state(now, key, HaveState::FetchingP2p);
     }
 
     pub(super) fn transfer_accepted(&mut self, link: LinkId, transfer: TransferId, total_bytes: Option<u32>) {
@@ -129,6 +128,7 @@ impl Engine {
         source.first_byte.get_or_insert(now);
         let source_left =
             source.end.min(download.total.bytes().unwrap_or(u64::MAX)).saturating_sub(source.next());
+        let first = download.received.is_empty();
         let Some((start, kept)) = download.accept(now, at, bytes) else {
             self.totals.wasted_bytes += bytes;
             return Placement::Discard;
@@ -146,6 +146,10 @@ impl Engine {
         };
         let whole = download.is_whole();
         let more = download.total.bytes().is_none_or(|total| download.unasked(total).is_some());
+        if first {
+            // Not before: viewers that announce what they only hope for come to wait for each other in a circle.
+            self.swarm.set_state(now, key, HaveState::FetchingP2p);
+        }
         self.bytes_arrived(key);
         if whole {
             self.complete(key);
