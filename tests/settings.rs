@@ -405,8 +405,12 @@ fn coordination_chooses_who_fetches() {
         );
         rig.tracker_says(2);
         let peer = rig.connect_peer();
-        let interest =
-            hlswarm::wire::Interest { track: rig::track(), playing_sequence: 0, wanted_sequence: 40 };
+        let interest = hlswarm::wire::Interest {
+            track: rig::track(),
+            playing_sequence: 0,
+            wanted_sequence: 40,
+            serves: 2,
+        };
         rig.say(peer, &Frame::Interest(interest));
         let mut at_once = Vec::new();
         for sequence in 10..30u64 {

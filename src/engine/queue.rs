@@ -147,6 +147,7 @@ impl Engine {
                     track: head.track,
                     playing_sequence: playing.sequence.min(head.sequence),
                     wanted_sequence: wanted,
+                    serves: self.swarm.serves_at_a_time(),
                 },
             );
         }

@@ -4,17 +4,23 @@ use std::time::Duration;
 
 use crate::config::Coordination;
 use crate::id::{LinkId, SegmentKey};
-use crate::schedule::election;
+use crate::schedule::election::{self, Sight};
 use crate::schedule::policy::{PREFETCH_SEGMENTS, PeerSpan};
 use crate::schedule::throughput::span_for;
+use crate::swarm::is_strong;
 use crate::wire::HaveState;
 
 use super::Engine;
 use super::io::TrackKind;
+use super::peering::BUSY_PAUSE;
 use super::queue::Queued;
 
 /// One peer that needs longer than this for the rest of its part gets help.
 const WORTH_HELP: Duration = Duration::from_millis(600);
+/// A peer that is getting a segment from peers itself counts as so much slower than its rate.
+const RELAYED: Duration = Duration::from_millis(150);
+/// A peer that brings nothing for this long is left for another that may.
+const SILENT: Duration = Duration::from_millis(700);
 /// No part is smaller than this.
 const LEAST_PART_BYTES: u64 = 64 * 1024;
 /// Peers that one segment is fetched from at a time.
@@ -26,6 +32,16 @@ impl Engine {
     pub(super) fn find_helpers(&mut self, queued: &Queued) {
         let key = queued.key;
         let Some(download) = self.downloads.get(key) else { return };
+        let sources: Vec<LinkId> = download.peers.iter().map(|source| source.link).collect();
+        let silent = download.peers.iter().find(|source| self.now.since(source.last_progress) >= SILENT);
+        if let Some((link, transfer)) = silent.map(|source| (source.link, source.transfer))
+            && let Some((other, _)) = self.best_peer(queued, false, &sources)
+        {
+            self.end_transfer_early(link, transfer);
+            self.shunned.insert((key, link), self.now + BUSY_PAUSE);
+            self.start_transfer(key, other);
+            return;
+        }
         let Some(total) = download.total.bytes() else { return };
         if download.unasked(total).is_some() {
             if let Some((link, _)) = self.best_peer(queued, false, &[]) {
@@ -33,7 +49,6 @@ impl Engine {
             }
             return;
         }
-        let sources: Vec<LinkId> = download.peers.iter().map(|source| source.link).collect();
         if queued.ahead_of_want > 0 || sources.len() >= MOST_SOURCES {
             return;
         }
@@ -51,7 +66,9 @@ impl Engine {
         if span < WORTH_HELP {
             return;
         }
-        let Some((helper, _)) = self.best_peer(queued, true, &sources) else { return };
+        let Some((helper, _)) = self.best_peer(queued, true, &sources) else {
+            return;
+        };
         if left < LEAST_PART_BYTES * 2 {
             // Too little to share: the helper brings all of it, if it is surely faster.
             let rate = self.swarm.peer_view(helper).and_then(|peer| peer.download_rate).unwrap_or(0);
@@ -89,7 +106,7 @@ impl Engine {
         except: &[LinkId],
     ) -> Option<(LinkId, PeerSpan)> {
         let key = queued.key;
-        let mut best: Option<((bool, Duration, u64), LinkId, PeerSpan)> = None;
+        let mut best: Option<((Duration, u64), LinkId, PeerSpan)> = None;
         for (link, state) in self.swarm.holders(key) {
             if state == HaveState::Gone || complete_only && state != HaveState::Loaded {
                 continue;
@@ -111,13 +128,15 @@ impl Engine {
                 ),
                 _ => PeerSpan::Unknown,
             };
+            let serves = u32::from(peer.interest.map_or(1, |interest| interest.serves)).clamp(1, 8);
             let guess = match span {
                 PeerSpan::About(span) => span,
-                PeerSpan::Unknown => queued.duration / 2 * share as u32,
+                PeerSpan::Unknown => queued.duration / serves * share as u32,
             };
+            let guess = if state == HaveState::FetchingP2p { guess + RELAYED } else { guess };
             // Spread equal choices over the peers, differently on each viewer.
             let tie = election::score(&peer.peer, &key) ^ election::score(&self.own, &key);
-            let rank = (state == HaveState::FetchingP2p, guess, tie);
+            let rank = (guess, tie);
             if best.as_ref().is_none_or(|(known, ..)| rank < *known) {
                 best = Some((rank, link, span));
             }
@@ -130,27 +149,30 @@ impl Engine {
         let own = election::score(&self.own, &key);
         // Players tell where their main track is; separate audio is numbered alike as a rule.
         let kind = self.timeline.kind(key.track);
-        let (mut in_sight, mut lower, mut ready) = (0u32, 0u32, 0u32);
+        let own_strong = is_strong(self.swarm.serves_at_a_time());
+        let (mut sight, mut ready) = (Sight::default(), 0u32);
         for peer in self.swarm.peers() {
             ready += 1;
-            let interested = peer.interest.is_some_and(|interest| {
-                (interest.track == key.track || kind == Some(TrackKind::Audio))
-                    && interest.playing_sequence <= key.sequence
-                    && key.sequence < interest.wanted_sequence + u64::from(PREFETCH_SEGMENTS)
-            });
+            let Some(interest) = peer.interest else { continue };
+            let interested = (interest.track == key.track || kind == Some(TrackKind::Audio))
+                && interest.playing_sequence <= key.sequence
+                && key.sequence < interest.wanted_sequence + u64::from(PREFETCH_SEGMENTS);
             if interested {
-                in_sight += 1;
-                lower += u32::from(election::score(&peer.peer, &key) < own);
+                let strong = is_strong(interest.serves);
+                sight.in_sight += 1;
+                sight.strong += u32::from(strong);
+                let ahead = (!strong, election::score(&peer.peer, &key)) < (!own_strong, own);
+                sight.ahead += u32::from(ahead);
             }
         }
         let swarm = self.signal.swarm_size().unwrap_or(0);
-        let interested_share =
-            if ready == 0 { 0 } else { u64::from(swarm) * u64::from(in_sight + 1) / u64::from(ready + 1) };
-        let swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1 {
-            in_sight + 1
+        let seen = sight.in_sight + 1;
+        sight.swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1
+        {
+            seen
         } else {
-            (interested_share as u32).max(in_sight + 1)
+            ((u64::from(swarm) * u64::from(seen) / u64::from(ready + 1)) as u32).max(seen)
         };
-        election::slot(own, lower, in_sight, swarm)
+        election::slot(own, own_strong, &sight)
     }
 }

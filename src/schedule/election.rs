@@ -8,6 +8,9 @@
 //! under [`EXPECTED_FETCHERS`]/N of the whole range is in slot 0, and each further slot doubles that share. A
 //! fetch's announcement crosses the swarm in a few hops while the next slot waits, so the expected number of
 //! fetches stays near a small constant however large the swarm is.
+//!
+//! How fast a segment spreads depends on who has it first. Viewers tell how many others their uplink can serve at a
+//! time; those who can serve many are ranked before all others.
 
 use crate::id::{PeerId, SegmentKey};
 
@@ -37,22 +40,40 @@ fn mix(word: u64) -> u64 {
     word ^ (word >> 31)
 }
 
-/// A viewer's slot for a segment: 0 fetches at once, each further slot waits longer.
-///
-/// `lower` is how many viewers in sight that want the segment have a lower score, `in_sight` how many there are
-/// in all (without the viewer itself), `swarm` the estimated number of viewers that want it (itself included).
-pub fn slot(own_score: u64, lower: u32, in_sight: u32, swarm: u32) -> u32 {
-    if swarm <= in_sight.saturating_add(1) {
-        return lower;
+/// What is known of the viewers that want a segment.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Sight {
+    /// How many are in sight, without the viewer itself.
+    pub in_sight: u32,
+    /// How many of them are strong.
+    pub strong: u32,
+    /// How many of them are ahead of the viewer: strong ones ahead of others, then by score.
+    pub ahead: u32,
+    /// How many there are in all by estimate, the viewer itself included.
+    pub swarm: u32,
+}
+
+/// A viewer's slot for a segment: 0 fetches at once, each further slot waits longer. Strong viewers, from whom a
+/// segment spreads quickly, come before the others.
+pub fn slot(own_score: u64, own_strong: bool, sight: &Sight) -> u32 {
+    if sight.swarm <= sight.in_sight.saturating_add(1) {
+        return sight.ahead;
     }
-    let expected_rank = own_score as f64 / u64::MAX as f64 * f64::from(swarm);
+    let swarm = f64::from(sight.swarm);
+    let strong_share = f64::from(sight.strong + u32::from(own_strong)) / f64::from(sight.in_sight + 1);
+    let place = own_score as f64 / u64::MAX as f64;
+    let expected_rank = if own_strong {
+        place * swarm * strong_share
+    } else {
+        swarm * (strong_share + place * (1.0 - strong_share))
+    };
     let slot = if expected_rank < EXPECTED_FETCHERS {
         0
     } else {
         1 + (expected_rank / EXPECTED_FETCHERS).log2().floor() as u32
     };
-    // A neighbour with a lower score is ahead of us for certain.
-    slot.max(lower.min(1))
+    // A neighbour that is ahead of us is so for certain.
+    slot.max(sight.ahead.min(1))
 }
 
 #[cfg(test)]
@@ -76,7 +97,10 @@ mod tests {
             let scores: Vec<u64> = (0..8).map(|n| score(&peer(n), &key(sequence))).collect();
             let mut slots: Vec<u32> = scores
                 .iter()
-                .map(|own| slot(*own, scores.iter().filter(|other| *other < own).count() as u32, 7, 8))
+                .map(|own| {
+                    let ahead = scores.iter().filter(|other| *other < own).count() as u32;
+                    slot(*own, false, &Sight { in_sight: 7, strong: 0, ahead, swarm: 8 })
+                })
                 .collect();
             slots.sort_unstable();
             assert_eq!(slots, (0..8).collect::<Vec<_>>());
@@ -90,13 +114,33 @@ mod tests {
         let segments = 50;
         for sequence in 0..segments {
             for n in 0..swarm {
-                by_slot[slot(score(&peer(n), &key(sequence)), 0, 30, swarm) as usize] += 1;
+                let sight = Sight { in_sight: 30, strong: 0, ahead: 0, swarm };
+                by_slot[slot(score(&peer(n), &key(sequence)), false, &sight) as usize] += 1;
             }
         }
         let mean = |at: usize| f64::from(by_slot[at]) / segments as f64;
         assert!((1.5..2.6).contains(&mean(0)), "{}", mean(0));
         assert!((1.5..2.6).contains(&mean(1)), "{}", mean(1));
         assert!((3.0..5.0).contains(&mean(2)), "{}", mean(2));
+    }
+
+    #[test]
+    fn the_strong_come_first() {
+        let sight = Sight { in_sight: 29, strong: 9, ahead: 0, swarm: 1000 };
+        let slots = |strong: bool| {
+            let own = (0..1000).map(|n| slot(score(&peer(n), &key(1)), strong, &sight));
+            own.collect::<Vec<u32>>()
+        };
+        let first = |slots: Vec<u32>| slots.iter().filter(|slot| **slot == 0).count();
+        // 300 strong ones or so share the first two turns.
+        assert!((2..=15).contains(&first(slots(true))), "{}", first(slots(true)));
+        assert!(slots(false).iter().all(|slot| *slot >= 8), "{:?}", slots(false).iter().min());
+        let alone = Sight { strong: 0, ..sight };
+        assert!(first(slots_of(&alone)) > 0, "without strong ones the others come first");
+    }
+
+    fn slots_of(sight: &Sight) -> Vec<u32> {
+        (0..1000).map(|n| slot(score(&peer(n), &key(1)), false, sight)).collect()
     }
 
     #[test]

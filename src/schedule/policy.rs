@@ -224,7 +224,7 @@ impl View<'_> {
 /// How long one election slot lasts: the draw interval of the settings, compressed when time is short.
 fn slot_width(loader: &LoaderConfig, slack: Duration) -> Duration {
     let interval = Duration::from_millis(loader.http_download_probability_interval);
-    (slack / 4).min(interval).max(NARROWEST_SLOT.min(interval))
+    (slack / 6).min(interval).max(NARROWEST_SLOT.min(interval))
 }
 
 /// How a download from peers is doing.

@@ -144,7 +144,8 @@ impl Swarm {
             Some(PingKind::Alive) => Ok(()),
             Some(PingKind::Drained) => {
                 let rtt = peer.pulse.rtt();
-                peer.outbox.probe_answered(now, rtt);
+                let drained = peer.outbox.probe_answered(now, rtt);
+                self.learn_uplink(now, drained);
                 self.go_on(now, link, store, out);
                 Ok(())
             }

@@ -45,8 +45,10 @@ use announce::Announcer;
 use have_map::HaveMap;
 use peer::{Peer, Phase};
 use pulse::{Beat, PingKind};
+use rate::LineRate;
 
 pub use api::{DataArrival, PeerView, SegmentStore, StoredSegment, SwarmNotice, SwarmOut, TransferView};
+pub use serve::is_strong;
 
 use api::Close;
 
@@ -70,7 +72,9 @@ pub struct Swarm {
     admission: Admission,
     announcer: Announcer,
     slots_used: usize,
-    /// How many peers are served at a time: learnt, at most `limits.uploadSlots`.
+    /// What the uplink can do.
+    uplink: LineRate,
+    /// How many peers are served at a time: by what the uplink can do, at most `limits.uploadSlots`.
     places: usize,
     /// How fast each upload should be, in bytes a second.
     upload_goal: u64,
@@ -96,6 +100,7 @@ impl Swarm {
             admission: Admission::new(),
             announcer: Announcer::new(limits.have_window),
             slots_used: 0,
+            uplink: LineRate::default(),
             places: serve::FIRST_PLACES.min(limits.upload_slots),
             upload_goal: 0,
             served: LinkId(0),

@@ -20,6 +20,9 @@ const FIRST_BYTES: u64 = 128 * 1024;
 /// Between two pings that ask whether the buffer has drained.
 const PROBE_INTERVAL: Duration = Duration::from_millis(150);
 
+/// Bytes that needed so much longer than a round trip had to wait for the line.
+const QUEUED: Duration = Duration::from_millis(20);
+
 /// Why sending on a link stopped for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Stop {
@@ -37,7 +40,6 @@ pub(super) enum Stop {
 #[derive(Clone, Debug, Default)]
 struct Buffer {
     bytes: u64,
-    sent_at: Time,
     /// Since when nothing may be sent.
     full_since: Option<Time>,
     /// Bytes sent since the ping that is on its way.
@@ -45,6 +47,21 @@ struct Buffer {
     probed_at: Option<Time>,
     /// Bytes before that ping, unless the shell told in between that they drained.
     before_probe: Option<u64>,
+    /// When the first of the bytes was sent that are not known to have drained.
+    first_sent: Time,
+    /// Bytes among them of which it is not known when they were sent.
+    old: u64,
+}
+
+/// What a link is known to have sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Drained {
+    /// So many bytes went out.
+    pub(super) bytes: u64,
+    /// The first of them was handed to the link then.
+    pub(super) since: Time,
+    /// Whether they had to wait for the line.
+    pub(super) queued: bool,
 }
 
 /// All uploads to one peer.
@@ -96,11 +113,6 @@ impl Outbox {
     pub(super) fn remove(&mut self, transfer: TransferId) -> Option<Upload> {
         let place = self.queue.iter().position(|upload| upload.transfer == transfer)?;
         self.queue.remove(place)
-    }
-
-    /// The rate at which the link drains, in bytes a second, if its buffer was ever full.
-    pub(super) fn bytes_per_second(&self) -> Option<u64> {
-        self.meter.bytes_per_second()
     }
 
     /// Whether a slot would be of use now.
@@ -163,8 +175,10 @@ impl Outbox {
             let payload = u64::from(upload.send(link, self.payload_bytes, out));
             self.sent_bytes += payload;
             let bytes = payload + DATA_HEAD_LEN as u64;
+            if self.buffer.bytes == 0 {
+                self.buffer.first_sent = now;
+            }
             self.buffer.bytes += bytes;
-            self.buffer.sent_at = now;
             if let Some(since_probe) = &mut self.buffer.since_probe {
                 *since_probe += bytes;
             }
@@ -194,26 +208,49 @@ impl Outbox {
     }
 
     /// A pong came: everything before its ping has arrived.
-    pub(super) fn probe_answered(&mut self, now: Time, rtt: Option<Duration>) {
-        let Some(since_probe) = self.buffer.since_probe.take() else { return };
-        if let Some((bytes, at)) = self.buffer.before_probe.take().zip(self.buffer.probed_at) {
-            self.meter.sample(bytes, now.since(at).saturating_sub(rtt.unwrap_or_default()));
-        }
+    pub(super) fn probe_answered(&mut self, now: Time, rtt: Option<Duration>) -> Option<Drained> {
+        let since_probe = self.buffer.since_probe.take()?;
+        let before = self.buffer.before_probe.take().zip(self.buffer.probed_at);
         self.buffer.bytes = self.buffer.bytes.min(since_probe);
         self.buffer.full_since = None;
+        let (bytes, probed_at) = before?;
+        // At least a quarter of the time was not the way back, whatever the round trip was before.
+        let arrived = now.saturating_sub(rtt.unwrap_or_default().min((now.since(probed_at)) * 3 / 4));
+        let queued = arrived.since(probed_at) >= QUEUED;
+        let drained = self.drained_to(arrived, bytes, queued);
+        self.buffer.first_sent = probed_at;
+        self.buffer.old = 0;
+        drained
     }
 
     /// The shell told that the buffer fell below the low-water mark.
-    pub(super) fn drained(&mut self, now: Time, limits: &LimitsConfig) {
-        let drained = self.buffer.bytes.saturating_sub(limits.send_buffer_low_bytes);
-        if self.buffer.full_since.take().is_some() && drained > 0 {
-            self.meter.sample(drained, now.since(self.buffer.sent_at));
-        }
+    pub(super) fn drained(&mut self, now: Time, limits: &LimitsConfig) -> Option<Drained> {
+        let bytes = self.buffer.bytes.saturating_sub(limits.send_buffer_low_bytes);
+        let full = self.buffer.full_since.take().is_some() && bytes > 0;
+        let drained = if full { self.drained_to(now, bytes, true) } else { None };
         self.buffer.before_probe = None;
         self.buffer.bytes = self.buffer.bytes.min(limits.send_buffer_low_bytes);
+        self.buffer.first_sent = now;
+        self.buffer.old = self.buffer.bytes;
         if let Some(since_probe) = &mut self.buffer.since_probe {
             *since_probe = (*since_probe).min(self.buffer.bytes);
         }
+        drained
+    }
+
+    /// Learns from bytes that went out by `arrived`. They took at most the time since the first of them was sent, which
+    /// may have been long before the last: the rate is at least what follows, and less only if the line made them wait.
+    fn drained_to(&mut self, arrived: Time, bytes: u64, queued: bool) -> Option<Drained> {
+        let bytes = bytes.saturating_sub(self.buffer.old);
+        let since = self.buffer.first_sent;
+        if bytes == 0 {
+            return None;
+        }
+        let span = arrived.since(since);
+        if queued || self.meter.is_below(bytes, span) {
+            self.meter.sample(bytes, span);
+        }
+        Some(Drained { bytes, since, queued })
     }
 
     /// Takes note when there is something to send and no room for it, so that the buffer is watched.

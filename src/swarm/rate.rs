@@ -41,12 +41,16 @@ impl RateMeter {
 
     /// Takes in one finished window.
     pub(super) fn sample(&mut self, bytes: u64, span: Duration) {
-        let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(SHORTEST_SAMPLE_US);
-        let rate = bytes.saturating_mul(1_000_000) / micros;
+        let rate = bytes_per_second(bytes, span);
         self.estimate = Some(match self.estimate {
             None => rate,
             Some(old) => (old.saturating_mul(7).saturating_add(rate.saturating_mul(3))) / 10,
         });
+    }
+
+    /// Whether a window shows a higher rate than is known.
+    pub(super) fn is_below(&self, bytes: u64, span: Duration) -> bool {
+        self.estimate.is_none_or(|known| known < bytes_per_second(bytes, span))
     }
 
     fn fold(&mut self, now: Time, since: Time) {
@@ -57,6 +61,56 @@ impl RateMeter {
     }
 
     /// Bytes a second; `None` before the first sample.
+    pub(super) fn bytes_per_second(&self) -> Option<u64> {
+        self.estimate
+    }
+}
+
+fn bytes_per_second(bytes: u64, span: Duration) -> u64 {
+    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(SHORTEST_SAMPLE_US);
+    bytes.saturating_mul(1_000_000) / micros
+}
+
+/// What a line can do that several links share: at least what they were seen to send together while they sent.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LineRate {
+    estimate: Option<u64>,
+    /// Until when the links' time is counted.
+    until: Time,
+    busy: Duration,
+    bytes: u64,
+    queued: bool,
+}
+
+/// The line's rate is taken over so much time of sending.
+const LINE_WINDOW: Duration = Duration::from_millis(250);
+
+impl LineRate {
+    /// `bytes` of one link went out between `since` and `now`; `queued` tells that they had to wait for the line.
+    pub(super) fn add(&mut self, now: Time, bytes: u64, since: Time, queued: bool) {
+        // Better at a pause, when no link has half of its bytes on the way.
+        let pause = since >= self.until && self.busy >= LINE_WINDOW;
+        if pause || self.busy >= LINE_WINDOW * 2 {
+            self.fold();
+        }
+        self.busy += now.since(self.until.max(since));
+        self.until = now;
+        self.bytes += bytes;
+        self.queued |= queued;
+    }
+
+    fn fold(&mut self) {
+        let sample = bytes_per_second(self.bytes, self.busy);
+        // Slower only little by little: the other ends' lines may have been the slow ones.
+        self.estimate = Some(match self.estimate {
+            Some(known) if sample < known && self.queued => known - (known - sample) / 8,
+            Some(known) => known.max(sample),
+            None => sample,
+        });
+        *self = LineRate { estimate: self.estimate, until: self.until, ..LineRate::default() };
+    }
+
+    /// Bytes a second; `None` before anything was seen.
     pub(super) fn bytes_per_second(&self) -> Option<u64> {
         self.estimate
     }
@@ -121,6 +175,26 @@ mod tests {
         meter.add(Time::from_millis(1000), 5000);
         meter.stop(Time::from_millis(1000));
         assert_eq!(meter.bytes_per_second(), Some(5_000_000));
+    }
+
+    #[test]
+    fn links_that_send_together_show_the_line() {
+        let mut line = LineRate::default();
+        let at = Time::from_millis;
+        // Two links send at once, three times, with long pauses.
+        for begin in [0, 10_000, 20_000] {
+            line.add(at(begin + 300), 150_000, at(begin), true);
+            line.add(at(begin + 300), 150_000, at(begin), true);
+        }
+        assert_eq!(line.bytes_per_second(), Some(1_000_000));
+        // Half as fast without a queue says nothing, with one it counts a little.
+        line.add(at(31_000), 500_000, at(30_000), false);
+        line.add(at(41_000), 500_000, at(40_000), true);
+        assert_eq!(line.bytes_per_second(), Some(1_000_000));
+        line.add(at(51_000), 2_000_000, at(50_000), false);
+        assert_eq!(line.bytes_per_second(), Some(937_500));
+        line.add(at(61_000), 1000, at(60_999), false);
+        assert_eq!(line.bytes_per_second(), Some(2_000_000));
     }
 
     #[test]

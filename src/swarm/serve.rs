@@ -7,11 +7,18 @@ use crate::wire::{Frame, RefuseReason};
 
 use super::Swarm;
 use super::api::{Close, SegmentStore, SwarmOut};
-use super::outbox::Stop;
+use super::outbox::{Drained, Stop};
 use super::upload::Upload;
 
 /// How many peers are served at a time before anything is known of the uplink.
 pub(super) const FIRST_PLACES: usize = 2;
+/// A viewer that can serve so many at a time is strong: what it has spreads quickly.
+const STRONG_PLACES: u8 = 4;
+
+/// Whether a viewer that can serve `places` others at a time spreads quickly what it has.
+pub fn is_strong(places: u8) -> bool {
+    places >= STRONG_PLACES
+}
 
 /// A peer's request.
 pub(super) struct Request {
@@ -50,12 +57,13 @@ impl Swarm {
         }
         let stuck = peer.outbox.is_stalled(now, &self.limits);
         let idle = peer.outbox.len() == 0;
-        let reason = if stuck || outstanding >= self.limits.requests_outstanding || idle && self.is_crowded()
-        {
-            Err(RefuseReason::Busy)
-        } else {
-            find(request, store)
-        };
+        let strong = peer.interest.is_some_and(|interest| is_strong(interest.serves));
+        let reason =
+            if stuck || outstanding >= self.limits.requests_outstanding || idle && self.is_crowded(strong) {
+                Err(RefuseReason::Busy)
+            } else {
+                find(request, store)
+            };
         match reason {
             Ok(upload) => {
                 self.queue(now, link, upload, store, out);
@@ -74,10 +82,17 @@ impl Swarm {
     }
 
     /// Whether as many peers are served as get a useful share of the uplink each. One more would slow down all, while
-    /// it can have the segment sooner from one of those who are getting it now.
-    fn is_crowded(&self) -> bool {
+    /// it can have the segment sooner from one of those who are getting it now. Some places are kept for peers that
+    /// can pass a segment on to many.
+    fn is_crowded(&self, strong: bool) -> bool {
         let served = self.links.iter().filter(|peer| peer.outbox.len() > 0).count();
-        served >= self.places
+        let kept = if strong { 0 } else { self.places / 3 };
+        served >= self.places - kept
+    }
+
+    /// How many peers can be served at a time, each fast enough; 0 while nobody is served.
+    pub fn serves_at_a_time(&self) -> u8 {
+        if self.consume_only || !self.sharing { 0 } else { u8::try_from(self.places).unwrap_or(u8::MAX) }
     }
 
     /// How fast each upload should be, in bytes a second: faster than the stream plays, so that a segment passes
@@ -86,14 +101,15 @@ impl Swarm {
         self.upload_goal = bytes_per_second;
     }
 
-    /// One upload is through: takes on one more at a time if it was fast enough, one less if not.
-    fn learn_places(&mut self, rate: Option<u64>) {
-        // A link whose buffer was never full has no measured rate: it takes all that it is given.
-        self.places = if rate.is_none_or(|rate| rate >= self.upload_goal) {
-            (self.places + 1).min(self.limits.upload_slots)
-        } else {
-            self.places.saturating_sub(1).max(1)
-        };
+    /// Bytes of a link went out: learns what the uplink can do, and how many it can serve.
+    pub(super) fn learn_uplink(&mut self, now: Time, drained: Option<Drained>) {
+        let Some(drained) = drained else { return };
+        self.uplink.add(now, drained.bytes, drained.since, drained.queued);
+        let rate = self.uplink.bytes_per_second();
+        if let Some(places) = rate.and_then(|rate| rate.checked_div(self.upload_goal)) {
+            let places = usize::try_from(places).unwrap_or(usize::MAX);
+            self.places = places.clamp(1, self.limits.upload_slots.max(1));
+        }
     }
 
     fn queue(
@@ -140,7 +156,8 @@ impl Swarm {
         self.see(now);
         let Some(place) = self.place(link) else { return };
         if let Some(peer) = self.links.get_mut(place) {
-            peer.outbox.drained(now, &self.limits);
+            let drained = peer.outbox.drained(now, &self.limits);
+            self.learn_uplink(now, drained);
         }
         self.go_on(now, link, store, out);
         self.plan_link(link);
@@ -273,8 +290,6 @@ impl Swarm {
                 }
                 Stop::Finished { key, bytes } => {
                     let id = peer.id;
-                    let rate = peer.outbox.bytes_per_second();
-                    self.learn_places(rate);
                     out.event_if(id.map(|peer| Event::Uploaded { peer, key, bytes }));
                     if self.next_in_turn().is_some() {
                         if let Some(peer) = self.links.get_mut(place) {

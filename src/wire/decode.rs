@@ -86,6 +86,7 @@ fn read(first: u8, reader: &mut Reader<'_>) -> Result<Frame, WireError> {
             track: TrackId(reader.u64()?),
             playing_sequence: reader.u64()?,
             wanted_sequence: reader.u64()?,
+            serves: reader.u8()?,
         }),
         kind::REQUEST => Frame::Request {
             transfer: TransferId(reader.u32()?),

@@ -35,6 +35,7 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
             out.extend(interest.track.0.to_be_bytes());
             out.extend(interest.playing_sequence.to_be_bytes());
             out.extend(interest.wanted_sequence.to_be_bytes());
+            out.push(interest.serves);
         }
         Frame::Request { transfer, key, resource_offset, at, len } => {
             put_numbered(&mut out, kind::REQUEST, transfer.0);

@@ -156,6 +156,9 @@ pub struct Interest {
     pub playing_sequence: u64,
     /// Media sequence number up to which (exclusive) the player has asked for segments.
     pub wanted_sequence: u64,
+    /// How many peers its viewer can serve at a time, each faster than the stream plays; 0 if it serves nobody. Who
+    /// can serve many fetches first, and is served first.
+    pub serves: u8,
 }
 
 /// Why a transfer is not served.

@@ -64,6 +64,7 @@ fn examples() -> Vec<(&'static str, Frame)> {
                 track: TrackId(0x0102_0304_0506_0708),
                 playing_sequence: 100,
                 wanted_sequence: 108,
+                serves: 5,
             }),
         ),
         (
@@ -298,9 +299,12 @@ fn any_frame() -> impl Strategy<Value = Frame> {
                 len,
             }
         ),
-        (any::<u64>(), any::<u64>(), any::<u64>()).prop_map(|(track, playing_sequence, wanted_sequence)| {
-            Frame::Interest(Interest { track: TrackId(track), playing_sequence, wanted_sequence })
-        }),
+        (any::<u64>(), any::<u64>(), any::<u64>(), any::<u8>()).prop_map(
+            |(track, playing_sequence, wanted_sequence, serves)| {
+                let track = TrackId(track);
+                Frame::Interest(Interest { track, playing_sequence, wanted_sequence, serves })
+            }
+        ),
         prop::sample::select(examples()).prop_map(|(_, frame)| frame),
         (0x80..=0xff_u8, prop::collection::vec(any::<u8>(), 0..500))
             .prop_map(|(kind, body)| Frame::Extension { kind, body }),

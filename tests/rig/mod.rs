@@ -273,7 +273,7 @@ impl Rig {
     /// A peer offers itself through the tracker, connects, says hello and where its player is: far from ours.
     pub fn connect_peer(&mut self) -> Remote {
         let remote = self.connect_silent_peer();
-        let interest = Interest { track: TrackId(1), playing_sequence: 0, wanted_sequence: 0 };
+        let interest = Interest { track: TrackId(1), playing_sequence: 0, wanted_sequence: 0, serves: 2 };
         self.say(remote, &Frame::Interest(interest));
         remote
     }

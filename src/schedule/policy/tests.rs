@@ -98,9 +98,9 @@ fn the_draw_interval_is_the_width_of_a_turn() {
 
 #[test]
 fn turns_shrink_when_time_is_short() {
-    let hurried = Item { slot: 1, need_in: 2300 * SECOND / 1000, priority: 1, ..item() };
+    let hurried = Item { slot: 1, need_in: 2700 * SECOND / 1000, priority: 1, ..item() };
     let Choice::Wait(wait) = choose(Company::Connected, hurried) else { panic!("not its turn yet") };
-    assert_eq!(wait, Duration::from_millis(200), "a quarter of the slack of 0.8 s");
+    assert_eq!(wait, Duration::from_millis(200), "a sixth of the slack of 1.2 s");
 }
 
 #[test]

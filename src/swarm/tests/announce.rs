@@ -45,7 +45,7 @@ fn a_new_peer_is_told_everything() {
     let other = SegmentKey { track: TrackId(8), discontinuity: 2, sequence: 5 };
     node.set(other, LOADED);
     node.set(key(1001), HaveState::FetchingHttp);
-    let interest = Interest { track: TrackId(7), playing_sequence: 100, wanted_sequence: 110 };
+    let interest = Interest { track: TrackId(7), playing_sequence: 100, wanted_sequence: 110, serves: 2 };
     node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
     node.wait(1000);
     node.up(1, Some(id(9)), true);
@@ -148,7 +148,7 @@ fn a_mark_that_is_not_repeated_expires_and_is_reported() {
 #[test]
 fn only_changes_are_reported() {
     let mut node = Node::linked();
-    let interest = Interest { track: TrackId(7), playing_sequence: 1, wanted_sequence: 2 };
+    let interest = Interest { track: TrackId(7), playing_sequence: 1, wanted_sequence: 2, serves: 2 };
     for _ in 0..2 {
         node.say(1, &delta(&[(4, LOADED)]));
         node.say(1, &Frame::Interest(interest));
@@ -162,7 +162,8 @@ fn only_changes_are_reported() {
 fn interest_is_told_a_few_times_a_second_at_most() {
     let mut node = Node::linked();
     for step in 0..100_u64 {
-        let interest = Interest { track: TrackId(7), playing_sequence: step, wanted_sequence: step + 9 };
+        let interest =
+            Interest { track: TrackId(7), playing_sequence: step, wanted_sequence: step + 9, serves: 2 };
         node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
         node.wait(10);
     }

@@ -272,7 +272,8 @@ fn ten_announcements_a_second_are_taken_for_ever() {
 
 #[test]
 fn small_frames_are_bounded_too() {
-    let interest = |n: u32| Interest { track: key(0).track, playing_sequence: n.into(), wanted_sequence: 9 };
+    let interest =
+        |n: u32| Interest { track: key(0).track, playing_sequence: n.into(), wanted_sequence: 9, serves: 1 };
     type Chat = fn(u32, Interest) -> Frame;
     let kinds: [Chat; 5] = [
         |nonce, _| Frame::Ping { nonce },

@@ -427,32 +427,49 @@ fn how_many_are_served_at_a_time_is_learnt_from_how_fast_it_goes() {
     };
     assert_eq!(served(&mut new(), 1..=8), 2, "nothing is known of the uplink");
 
-    // Uploads that never fill a send buffer: one more place for each.
-    let mut node = new();
-    for transfer in 1..=3 {
-        node.say(8, &request(transfer, key(2)));
-    }
-    assert_eq!(served(&mut node, 1..=7), 5);
-
-    // A link that drains more slowly than the goal: one place is left.
-    let mut node = new();
-    node.swarm.set_upload_goal(1_000_000);
-    node.store.put(key(3), Some(400_000), 400_000);
-    node.say(8, &request(1, key(3)));
-    for _ in 0..50 {
-        node.wait(100);
-        if node.events.iter().any(|event| matches!(event, Event::Uploaded { .. })) {
-            break;
+    // Link 8 is sent a segment, and each ping is answered after a while: that shows what the uplink can do.
+    let upload = |answer_after_ms: u64| {
+        let mut node = new();
+        node.swarm.set_upload_goal(1_000_000);
+        node.store.put(key(3), Some(4_000_000), 4_000_000);
+        node.say(8, &request(1, key(3)));
+        for _ in 0..1000 {
+            node.wait(10);
+            if node.events.iter().any(|event| matches!(event, Event::Uploaded { .. })) {
+                return node;
+            }
+            for message in node.sent_on(8) {
+                if let Sent::Control(Frame::Ping { nonce }) = message {
+                    node.wait(answer_after_ms);
+                    node.say(8, &Frame::Pong { nonce });
+                }
+            }
         }
-        for message in node.sent_on(8) {
+        panic!("{:?}", node.events);
+    };
+    let fast = served(&mut upload(20), 1..=7);
+    assert!(fast >= 3, "{fast} places with several times the goal");
+    assert_eq!(served(&mut upload(500), 1..=7), 1, "slower than the goal");
+}
+
+#[test]
+fn a_trickle_does_not_look_like_a_fast_uplink() {
+    let mut node = Node::linked();
+    node.swarm.set_upload_goal(100_000);
+    let piece = 64 * u64::from(KIB);
+    node.store.put(key(4), Some(32 * piece), 0);
+    node.say(1, &request(77, key(4)));
+    for pieces in 1..=32 {
+        node.grow(key(4), pieces * piece);
+        node.wait(500);
+        for message in node.sent_on(1) {
             if let Sent::Control(Frame::Ping { nonce }) = message {
-                node.wait(500);
-                node.say(8, &Frame::Pong { nonce });
+                node.say(1, &Frame::Pong { nonce });
             }
         }
     }
-    assert!(node.events.iter().any(|event| matches!(event, Event::Uploaded { .. })), "{:?}", node.events);
-    assert_eq!(served(&mut node, 1..=7), 1);
+    // 128 KiB a second were seen to go out. That the last ping was answered at once says nothing of the bytes before.
+    assert!(node.swarm.serves_at_a_time() <= 2, "{}", node.swarm.serves_at_a_time());
 }
 
 #[test]
