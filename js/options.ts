@@ -64,8 +64,11 @@ export interface LoaderOptions {
   coordination?: "elected" | "random" | "neighbourhood";
   /** Largest data channel message in bytes. Default 65535. */
   webRtcMaxMessageSize?: number;
-  /** Trackers, as ws:// or wss:// URLs. Default none: no third party is contacted unless the page says so. */
-  trackerAnnounce?: string[];
+  /**
+   * Trackers, as ws:// or wss:// URLs. Default none: no third party is contacted unless the page says so. All are used
+   * at once; of an entry that is a list, which names the nodes of one tracker, one at a time.
+   */
+  trackerAnnounce?: (string | string[])[];
   /** Offers per announce. Default 10. */
   peerRequestsPerAnnounce?: number;
   /** Whether to use peers at all. Default true. */

@@ -118,39 +118,54 @@ impl Field for Option<String> {
     }
 }
 
-/// A list of WebSocket URLs, bounded in number.
-impl Field for Vec<String> {
+/// Trackers, bounded in number: WebSocket URLs, or lists of the URLs of one tracker's equals.
+impl Field for Vec<Vec<String>> {
     type Allowed = usize;
 
     fn read(value: &Value, allowed: &usize, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
-        let list = value.as_array().filter(|list| list.len() <= *allowed);
+        let urls = |entry: &Value| entry.as_array().map_or(1, |urls| urls.len());
+        let list = value.as_array().filter(|list| list.iter().map(urls).sum::<usize>() <= *allowed);
         let list = refuse(list, value, path, Self::allowed(allowed), out)?;
-        let mut urls = Vec::with_capacity(list.len());
+        let mut groups: Self = Vec::with_capacity(list.len());
         let problems_before = out.len();
         for (index, entry) in list.iter().enumerate() {
-            match entry.as_str().filter(|url| is_tracker_url(url)) {
-                Some(url) if urls.iter().any(|known| known == url) => out.push(Problem::value(
-                    format!("{path}[{index}]"),
-                    entry,
-                    "another URL than the entries before it".to_owned(),
-                )),
-                Some(url) => urls.push(url.to_owned()),
-                None => out.push(Problem::value(
-                    format!("{path}[{index}]"),
-                    entry,
-                    "a URL such as wss://tracker.example.com/ or ws://127.0.0.1:8000/, without #".to_owned(),
-                )),
+            let path = format!("{path}[{index}]");
+            groups.push(Vec::new());
+            match entry.as_array().filter(|equals| !equals.is_empty()) {
+                Some(equals) => {
+                    for (place, url) in equals.iter().enumerate() {
+                        read_url(url, format!("{path}[{place}]"), &mut groups, out);
+                    }
+                }
+                None => read_url(entry, path, &mut groups, out),
             }
         }
-        (out.len() == problems_before).then_some(urls)
+        (out.len() == problems_before).then_some(groups)
     }
 
     fn allowed(allowed: &usize) -> String {
-        format!("a list of at most {allowed} different ws:// or wss:// URLs")
+        format!("a list of at most {allowed} different ws:// or wss:// URLs, or of lists of such URLs")
     }
 
     fn show(&self) -> String {
         format!("{self:?}")
+    }
+}
+
+/// Adds a tracker's URL to the last of the groups.
+fn read_url(value: &Value, path: String, groups: &mut [Vec<String>], out: &mut Vec<Problem>) {
+    let url = value.as_str().filter(|url| is_tracker_url(url));
+    let known = groups.iter().flatten().any(|known| Some(known.as_str()) == url);
+    match (url, groups.last_mut()) {
+        (Some(url), Some(group)) if !known => group.push(url.to_owned()),
+        _ => {
+            let allowed = if known {
+                "another URL than the entries before it"
+            } else {
+                "a URL such as wss://tracker.example.com/ or ws://127.0.0.1:8000/, without #"
+            };
+            out.push(Problem::value(path, value, allowed.to_owned()));
+        }
     }
 }
 

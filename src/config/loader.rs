@@ -63,8 +63,9 @@ options! {
         coordination: Coordination = Coordination::Elected, "coordination", "choice", ();
         /// Largest data channel message, never above what the browser and `limits.maxDataMessageBytes` allow.
         web_rtc_max_message_size: u32 = 65_535, "webRtcMaxMessageSize", "bytes", 2048..=262_144;
-        /// Trackers. None by default: no third party is contacted unless the page says so.
-        tracker_announce: Vec<String> = Vec::new(), "trackerAnnounce", "URLs", 16;
+        /// Trackers. None by default: no third party is contacted unless the page says so. All are used at once; of an
+        /// entry that is a list, which names the nodes of one tracker, one at a time.
+        tracker_announce: Vec<Vec<String>> = Vec::new(), "trackerAnnounce", "URLs", 16;
         /// Offers per announce.
         peer_requests_per_announce: usize = 10, "peerRequestsPerAnnounce", "offers", 0..=10;
         /// Whether to use peers at all.

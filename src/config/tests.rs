@@ -16,7 +16,7 @@ fn another_value(doc: &OptionDoc) -> Value {
     match doc.unit {
         "yes or no" => json!(doc.default == "false"),
         "text" => json!("swarm one"),
-        "URLs" => json!(["wss://a.example/announce", "ws://[::1]:8000"]),
+        "URLs" => json!([["wss://a.example/announce", "wss://b.example"], ["ws://[::1]:8000"]]),
         "choice" => {
             let names: Vec<Value> =
                 doc.allowed.split(" or ").map(|name| serde_json::from_str(name).unwrap()).collect();
@@ -314,6 +314,40 @@ fn tracker_urls() {
     };
     assert!(many(16));
     assert!(!many(17));
+}
+
+#[test]
+fn trackers_may_have_several_nodes() {
+    let read = |list: Value| {
+        Config::from_json_value(json!({ "loader": { "trackerAnnounce": list } }))
+            .map(|config| config.loader.tracker_announce)
+            .map_err(|error| error.to_string())
+    };
+    let groups = read(json!([["wss://a.example", "wss://b.example"], "wss://c.example"])).unwrap();
+    assert_eq!(groups, [vec!["wss://a.example", "wss://b.example"], vec!["wss://c.example"]]);
+    let url = "a URL such as wss://tracker.example.com/ or ws://127.0.0.1:8000/, without #";
+    for (list, problem) in [
+        (json!([[]]), format!("loader.trackerAnnounce[0]: [] is not allowed; it must be {url}")),
+        (
+            json!(["wss://a.example", ["wss://b.example", 7]]),
+            format!("loader.trackerAnnounce[1][1]: 7 is not allowed; it must be {url}"),
+        ),
+        (
+            json!([["wss://a.example"], ["wss://b.example", "wss://a.example"]]),
+            "loader.trackerAnnounce[1][1]: \"wss://a.example\" is not allowed; it must be another URL than the entries \
+             before it"
+                .to_owned(),
+        ),
+        (json!([[["wss://a.example"]]]), format!("[\"wss://a.example\"] is not allowed; it must be {url}")),
+    ] {
+        let told = read(list).unwrap_err();
+        assert!(told.contains(&problem), "{told}");
+    }
+    let many = |count: usize| {
+        let nodes: Vec<String> = (0..count).map(|n| format!("wss://t{n}.example")).collect();
+        read(json!([nodes])).is_ok()
+    };
+    assert!(many(16) && !many(17), "all nodes count");
 }
 
 fn any_json() -> impl Strategy<Value = Value> {

@@ -97,8 +97,8 @@ impl Signal {
         let urls = config.loader.tracker_announce.iter().zip(0..);
         let sessions = urls
             // The same tracker twice would take us for two viewers.
-            .filter(|(url, _)| seen.insert(url.as_str()))
-            .map(|(url, place)| Session::new(TrackerId(place), url.clone()))
+            .filter(|(urls, _)| seen.insert(urls.as_slice()))
+            .map(|(urls, place)| Session::new(TrackerId(place), urls.clone()))
             .collect();
         Signal {
             own,

@@ -19,6 +19,15 @@ const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
 const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
 /// The same when there is reason to think that the socket is dead: after sleep or a change of networks.
 const SUSPECT_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+/// The two for a tracker that has other nodes: with the wait before the next one is tried, a viewer is elsewhere within
+/// five seconds.
+const NODE_OPEN_TIMEOUT: Duration = Duration::from_secs(3);
+const NODE_REPLY_TIMEOUT: Duration = Duration::from_secs(3);
+/// When a node that was used fails, the next one is tried after a random wait of up to this long, so that the viewers of
+/// one that died do not storm another.
+const NEXT_NODE_WITHIN: Duration = Duration::from_millis(1500);
+/// The same when the node was never used: viewers come one by one, and somebody waits for the first segment.
+const OTHER_NODE_WITHIN: Duration = Duration::from_millis(250);
 /// A session that lasted this long was healthy: the waits between attempts start over.
 const HEALTHY_AFTER: Duration = Duration::from_secs(30);
 /// Announce interval when the tracker gives none.
@@ -99,7 +108,12 @@ pub(super) struct Round {
 #[derive(Clone, Debug)]
 pub(super) struct Session {
     pub(super) id: TrackerId,
-    pub(super) url: String,
+    /// The nodes of the tracker, of which one is used at a time.
+    nodes: Vec<String>,
+    /// Which one.
+    node: usize,
+    /// Nodes in a row that failed.
+    failed_nodes: usize,
     pub(super) phase: Phase,
     /// Counts the sessions with this tracker.
     pub(super) number: u32,
@@ -126,10 +140,12 @@ pub(super) struct Session {
 }
 
 impl Session {
-    pub(super) fn new(id: TrackerId, url: String) -> Session {
+    pub(super) fn new(id: TrackerId, nodes: Vec<String>) -> Session {
         Session {
             id,
-            url,
+            nodes,
+            node: 0,
+            failed_nodes: 0,
             phase: Phase::Idle,
             number: 0,
             want: Want::default(),
@@ -147,6 +163,22 @@ impl Session {
             interval: DEFAULT_INTERVAL,
             min_interval: Duration::ZERO,
         }
+    }
+
+    fn url(&self) -> String {
+        self.nodes.get(self.node).cloned().unwrap_or_default()
+    }
+
+    fn has_other_nodes(&self) -> bool {
+        self.nodes.len() > 1
+    }
+
+    fn open_timeout(&self) -> Duration {
+        if self.has_other_nodes() { NODE_OPEN_TIMEOUT } else { OPEN_TIMEOUT }
+    }
+
+    fn reply_timeout(&self) -> Duration {
+        if self.has_other_nodes() { NODE_REPLY_TIMEOUT } else { REPLY_TIMEOUT }
     }
 
     pub(super) fn opened(&self) -> Option<&Open> {
@@ -191,13 +223,17 @@ impl Session {
         };
         let connected = state == TrackerState::Connected;
         let (complete, incomplete, _) = self.counted.filter(|_| connected).unwrap_or_default();
-        TrackerStats { url: self.url.clone(), state, complete, incomplete }
+        TrackerStats { url: self.url(), state, complete, incomplete }
     }
 
     /// Asks the shell to open the WebSocket.
     pub(super) fn open(&mut self, cx: &mut Cx<'_>) {
+        if self.phase == Phase::Idle && self.has_other_nodes() {
+            // Viewers spread over the nodes.
+            self.node = cx.rng.random_range(0..self.nodes.len());
+        }
         self.phase = Phase::Opening { since: cx.now };
-        cx.out.push_back(Output::OpenTracker { tracker: self.id, url: self.url.clone() });
+        cx.out.push_back(Output::OpenTracker { tracker: self.id, url: self.url() });
     }
 
     /// The WebSocket is open.
@@ -224,7 +260,7 @@ impl Session {
 
     /// An announce numbered `batch` was sent.
     pub(super) fn announced(&mut self, cx: &mut Cx<'_>, batch: u32) {
-        let (interval, min_interval) = (self.interval, self.min_interval);
+        let (interval, min_interval, patience) = (self.interval, self.min_interval, self.reply_timeout());
         if let Phase::Open(open) = &mut self.phase {
             if open.started && open.due <= cx.now {
                 open.refresh = open.refresh.saturating_mul(2).min(interval);
@@ -232,7 +268,7 @@ impl Session {
             open.last_announce = cx.now;
             open.started = true;
             open.unanswered.push_back(batch);
-            open.reply_due.get_or_insert(cx.now + REPLY_TIMEOUT);
+            open.reply_due.get_or_insert(cx.now + patience);
             // A little less than the interval, and not in step with others: the tracker counts a member out soon after.
             let wait = open.refresh.min(interval).mul_f64(cx.rng.random_range(0.85..1.0));
             open.due = cx.now + wait.max(min_interval);
@@ -246,15 +282,16 @@ impl Session {
         self.interval = reply.interval.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.min_interval = reply.min_interval.unwrap_or_default().min(self.interval);
         self.refusals = 0;
-        let interval = self.interval;
+        self.failed_nodes = 0;
+        let (interval, patience, url) = (self.interval, self.reply_timeout(), self.url());
         let Phase::Open(open) = &mut self.phase else { return None };
         let batch = open.unanswered.pop_front();
-        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + REPLY_TIMEOUT);
+        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + patience);
         // The interval may have become shorter.
         open.due = open.due.min(cx.now + interval);
         if !open.answered {
             open.answered = true;
-            cx.out.push_back(Output::Event(Event::TrackerConnected { url: self.url.clone() }));
+            cx.out.push_back(Output::Event(Event::TrackerConnected { url }));
         }
         if let Some(warning) = &reply.warning {
             self.complain(cx, format!("warning: {warning}"));
@@ -267,9 +304,10 @@ impl Session {
         self.complain(cx, reason);
         let interval = self.interval;
         let refusals = self.refusals;
+        let patience = self.reply_timeout();
         let Phase::Open(open) = &mut self.phase else { return None };
         let batch = open.unanswered.pop_front()?;
-        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + REPLY_TIMEOUT);
+        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + patience);
         let wait = REFUSED_WAIT.saturating_mul(1 << refusals.min(10)).min(interval);
         open.due = cx.now + wait.mul_f64(cx.rng.random_range(0.75..1.25));
         open.hold_until = open.due;
@@ -283,23 +321,30 @@ impl Session {
     /// Tells the page, not too often, that the tracker misbehaves.
     pub(super) fn complain(&mut self, cx: &mut Cx<'_>, message: String) {
         if self.complaints.take(cx.now) {
-            cx.out.push_back(Output::Event(Event::TrackerError { url: self.url.clone(), message }));
+            cx.out.push_back(Output::Event(Event::TrackerError { url: self.url(), message }));
         }
     }
 
     /// The session is over: the next attempt comes after a wait.
     pub(super) fn fail(&mut self, cx: &mut Cx<'_>, reason: String) {
-        if let Phase::Open(open) = &self.phase
-            && open.answered
-            && cx.now.since(open.since) >= HEALTHY_AFTER
-        {
+        let used = self.opened().filter(|open| open.answered).map(|open| open.since);
+        if used.is_some_and(|since| cx.now.since(since) >= HEALTHY_AFTER) {
             self.backoff.reset();
         }
-        let wait = self.backoff.next_wait(cx.now, cx.rng);
+        let url = self.url();
+        self.failed_nodes += 1;
+        self.node = (self.node + 1) % self.nodes.len().max(1);
+        let wait = if self.failed_nodes < self.nodes.len() {
+            let span = if used.is_some() { NEXT_NODE_WITHIN } else { OTHER_NODE_WITHIN };
+            span.mul_f64(cx.rng.random_range(0.0..1.0))
+        } else {
+            self.failed_nodes = 0;
+            self.backoff.next_wait(cx.now, cx.rng)
+        };
         self.phase = Phase::Waiting { until: cx.now + wait };
         self.want = Want::default();
         cx.out.push_back(Output::Event(Event::TrackerClosed {
-            url: self.url.clone(),
+            url,
             reason,
             retry_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         }));
@@ -319,6 +364,7 @@ impl Session {
     /// The device slept or changed networks: try now what would be tried later, and trust no open socket.
     pub(super) fn shaken(&mut self, now: Time) {
         self.backoff.reset();
+        let patience = SUSPECT_REPLY_TIMEOUT.min(self.reply_timeout());
         match &mut self.phase {
             Phase::Idle => {}
             Phase::Opening { since } => *since = now,
@@ -326,7 +372,7 @@ impl Session {
             Phase::Open(open) => {
                 open.due = now;
                 open.hold_until = now;
-                open.reply_due = Some(now + SUSPECT_REPLY_TIMEOUT);
+                open.reply_due = Some(now + patience);
             }
         }
     }
@@ -343,8 +389,8 @@ impl Session {
     /// What is overdue, if anything: why the session must be given up.
     pub(super) fn overdue(&self, now: Time) -> Option<&'static str> {
         match &self.phase {
-            Phase::Opening { since } if *since + OPEN_TIMEOUT <= now => {
-                Some("could not be opened within 10 s")
+            Phase::Opening { since } if *since + self.open_timeout() <= now => {
+                Some("could not be opened in time")
             }
             Phase::Open(Open { reply_due: Some(at), .. }) if *at <= now => Some("no reply to the announce"),
             _ => None,
@@ -356,7 +402,7 @@ impl Session {
     pub(super) fn next_wake(&self, now: Time, online: bool) -> Option<Time> {
         match &self.phase {
             Phase::Idle => None,
-            Phase::Opening { since } => Some(*since + OPEN_TIMEOUT),
+            Phase::Opening { since } => Some(*since + self.open_timeout()),
             Phase::Waiting { until } => online.then_some(*until),
             Phase::Open(open) => {
                 let due = Some(open.due.max(open.hold_until)).filter(|due| *due > now);

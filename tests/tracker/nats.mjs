@@ -20,7 +20,7 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * Starts a NATS server.
  *
  * @param args more of its command line
- * @returns `{ url, port, kill(), restart(), close() }`; `kill` is as a crash
+ * @returns `{ url, port, pid(), kill(), restart(), close() }`; `kill` is as a crash
  */
 export async function startNats({ args = [] } = {}) {
   const program = natsServer();
@@ -55,7 +55,7 @@ export async function startNats({ args = [] } = {}) {
   }
 
   await start();
-  return { url: `nats://127.0.0.1:${port}`, port, kill, restart: start, close: kill };
+  return { url: `nats://127.0.0.1:${port}`, port, pid: () => child.pid, kill, restart: start, close: kill };
 }
 
 /**

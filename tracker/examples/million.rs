@@ -1,10 +1,12 @@
-//! The registry alone with very many members: how much memory and time each takes. Run it with
+//! The registry alone with very many members: how much memory and time each takes, and what another node of a cluster needs
+//! to know of them. Run it with
 //! `cargo run --release -p hlswarm-tracker --example million -- [MEMBERS] [MEMBERS PER SWARM]`.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
 use hlswarm::time::Time;
+use hlswarm_tracker::cluster::{Dest, Mesh, Neighbours, NodeId};
 use hlswarm_tracker::registry::Rate;
 use hlswarm_tracker::{Limits, Out, Registry};
 use rand_chacha::ChaCha8Rng;
@@ -61,7 +63,7 @@ fn main() {
         ..Limits::default()
     };
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut registry = Registry::new(limits, &mut rng);
+    let mut registry = Registry::new(limits.clone(), &mut rng);
     let mut out = Out::new();
     let now = Time::from_millis(1000);
     let mut conns = Vec::with_capacity(members);
@@ -107,4 +109,68 @@ fn main() {
     });
     println!("leaving: {:.2} microseconds each", leaving.as_secs_f64() * 1e6 / members as f64);
     println!("left over: {:?}", registry.sizes());
+    drop(registry);
+    replicate(&limits, members, per_swarm);
+}
+
+/// Tells a second node of a first one's swarms, as over the bus.
+fn replicate(limits: &Limits, members: usize, per_swarm: usize) {
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut node = |number: u64| {
+        let mut registry = Registry::new(limits.clone(), &mut rng);
+        let id = NodeId::new(number << 8).with_worker(0);
+        let neighbours = Neighbours { workers: false, processes: true };
+        registry.join_cluster(Mesh::new(id, neighbours, usize::MAX));
+        registry
+    };
+    let (mut first, mut second) = (node(1), node(2));
+    let mut rng = ChaCha8Rng::seed_from_u64(SEED);
+    let mut out = Out::new();
+    let start = Time::from_millis(1000);
+    for number in 0..members {
+        let ip = IpAddr::V4(Ipv4Addr::from(0x0b00_0000u32 + (number / 4) as u32));
+        let Ok(conn) = first.connect(start, ip) else { return };
+        first.handle(start, &mut rng, conn, &announce(number, number / per_swarm, 0), &mut out);
+        out.clear();
+    }
+    let before = resident_bytes();
+    let (mut frames, mut bytes, mut now) = (0, 0, start);
+    let hearing = timed(|| {
+        // Presence, the question for everything, and the repetition: a few turns of a second.
+        for _ in 0..6 {
+            now = now + Duration::from_secs(1);
+            out.clear();
+            first.tick_cluster(now, &mut out);
+            let mut told: Vec<Vec<u8>> = out.frames().map(|(_, frame)| frame.to_vec()).collect();
+            while !told.is_empty() {
+                frames += told.len();
+                bytes += told.iter().map(Vec::len).sum::<usize>();
+                out.clear();
+                for frame in told.drain(..) {
+                    second.hear(now, &mut rng, &frame, &mut out);
+                }
+                let asked: Vec<Vec<u8>> = out.frames().map(|(_, frame)| frame.to_vec()).collect();
+                out.clear();
+                for frame in asked {
+                    first.hear(now, &mut rng, &frame, &mut out);
+                }
+                told.extend(
+                    out.frames()
+                        .filter(|(to, _)| matches!(to, Dest::Node(_)))
+                        .map(|(_, frame)| frame.to_vec()),
+                );
+            }
+        }
+    });
+    let swarms = members.div_ceil(per_swarm) as f64;
+    let known = second.cluster().map_or(0, |(_, sizes)| sizes.members_away);
+    let more = resident_bytes().saturating_sub(before) as f64;
+    println!("a second node knows of {known} members in {swarms} swarms:");
+    println!("  memory: {:.0} bytes per swarm, {:.2} per member", more / swarms, more / members as f64);
+    println!(
+        "  told in {frames} frames of {:.0} bytes, {:.1} bytes per swarm, {:.2} microseconds per swarm",
+        bytes as f64 / frames.max(1) as f64,
+        bytes as f64 / swarms,
+        hearing.as_secs_f64() * 1e6 / swarms
+    );
 }

@@ -3,6 +3,7 @@
 mod announcing;
 mod hostile;
 mod negotiating;
+mod nodes;
 mod rig;
 mod surviving;
 mod trickling;

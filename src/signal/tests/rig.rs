@@ -49,6 +49,10 @@ pub struct Rig {
     pub own: PeerId,
     pub swarm: SwarmId,
     pub trackers: Vec<Tracker>,
+    /// How single URLs behave, where that is not as their tracker does.
+    pub nodes: BTreeMap<String, Tracker>,
+    /// Which URL of each tracker was opened last.
+    used: BTreeMap<TrackerId, String>,
     /// How long an offer takes to make; `None`: for ever.
     pub offer_ms: Option<u64>,
     pub answer_ms: Option<u64>,
@@ -73,7 +77,7 @@ pub fn peer(name: &str) -> PeerId {
 pub fn config(trackers: usize) -> Config {
     let mut config = Config::default();
     config.loader.tracker_announce =
-        (0..trackers).map(|place| format!("wss://tracker{place}.example/")).collect();
+        (0..trackers).map(|place| vec![format!("wss://tracker{place}.example/")]).collect();
     config
 }
 
@@ -94,6 +98,8 @@ impl Rig {
             own,
             swarm,
             trackers,
+            nodes: BTreeMap::new(),
+            used: BTreeMap::new(),
             offer_ms: Some(40),
             answer_ms: Some(40),
             log: Vec::new(),
@@ -129,10 +135,11 @@ impl Rig {
 
     fn run_output(&mut self, output: Output) {
         match &output {
-            Output::OpenTracker { tracker, .. } => {
+            Output::OpenTracker { tracker, url } => {
                 self.count += 1;
                 self.open.insert(*tracker, self.count);
-                match self.trackers[tracker.0 as usize] {
+                self.used.insert(*tracker, url.clone());
+                match self.behaviour(*tracker) {
                     Tracker::Good(_) | Tracker::Mute => self.later(30, Ahead::Up(*tracker)),
                     Tracker::Dead => self.later(10, Ahead::Down(*tracker)),
                     Tracker::Blackhole => {}
@@ -149,10 +156,10 @@ impl Rig {
                 assert_eq!(message["info_hash"], self.swarm.0.to_latin1());
                 assert_eq!(message["peer_id"], self.own.to_latin1());
                 if let (Tracker::Good(reply), Some(offers)) =
-                    (&self.trackers[tracker.0 as usize], message["offers"].as_array())
+                    (self.behaviour(*tracker), message["offers"].as_array())
                 {
                     assert!(offers.len() <= 10);
-                    let mut reply = reply.clone();
+                    let mut reply = reply;
                     reply["action"] = json!("announce");
                     reply["info_hash"] = json!(self.swarm.0.to_latin1());
                     self.later(20, Ahead::Text(*tracker, reply.to_string()));
@@ -171,6 +178,11 @@ impl Rig {
             _ => {}
         }
         self.log.push((self.now, output));
+    }
+
+    fn behaviour(&self, tracker: TrackerId) -> Tracker {
+        let node = self.used.get(&tracker).and_then(|url| self.nodes.get(url));
+        node.unwrap_or(&self.trackers[tracker.0 as usize]).clone()
     }
 
     /// Forgets what a socket that is gone still had to bring.

@@ -35,7 +35,7 @@ function freePort() {
  * Starts the tracker.
  *
  * @param args more of its command line
- * @returns `{ url, httpUrl, log(), signal(name), kill(), restart(), close() }`; `kill` is as a crash: no goodbye to anybody
+ * @returns `{ url, httpUrl, log(), pid(), signal(name), kill(), restart(), close() }`; `kill` is as a crash: no goodbye to anybody
  */
 export async function startTracker({ args = [] } = {}) {
   const port = await freePort();
@@ -79,6 +79,7 @@ export async function startTracker({ args = [] } = {}) {
     url: `ws://127.0.0.1:${port}/`,
     httpUrl,
     log: () => output,
+    pid: () => child.pid,
     signal: (name) => child.kill(name),
     kill,
     restart: start,

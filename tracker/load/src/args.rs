@@ -8,9 +8,9 @@ use clap::{Parser, ValueEnum};
 #[derive(Clone, Debug, Parser)]
 #[command(version)]
 pub(crate) struct Args {
-    /// The tracker.
-    #[arg(long, value_name = "ADDR:PORT")]
-    pub(crate) target: SocketAddr,
+    /// The tracker. May be given several times: connections are spread over the nodes of a cluster.
+    #[arg(long, value_name = "ADDR:PORT", required = true)]
+    pub(crate) target: Vec<SocketAddr>,
     /// Speak TLS. Certificates are not checked.
     #[arg(long)]
     pub(crate) tls: bool,

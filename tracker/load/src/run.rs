@@ -96,7 +96,10 @@ impl Run<'_> {
 
     pub(crate) fn add(&mut self, number: usize) -> io::Result<()> {
         let source = self.source_of(number);
-        let mut client = Client::connect(self.args.target, source, self.tls.as_ref())?;
+        let targets = &self.args.target;
+        // The command line has at least one.
+        let target = targets.get(number % targets.len().max(1)).ok_or(io::ErrorKind::InvalidInput)?;
+        let mut client = Client::connect(*target, source, self.tls.as_ref())?;
         client.register(self.poll.registry(), Token(number))?;
         if self.clients.len() <= number {
             self.clients.resize_with(number + 1, || None);

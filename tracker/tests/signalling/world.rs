@@ -85,7 +85,7 @@ impl World {
     pub fn join(&mut self, after_ms: u64) -> usize {
         let mut config = Config::default();
         config.loader.tracker_announce =
-            (0..self.trackers.len()).map(|place| format!("wss://tracker{place}.example/")).collect();
+            (0..self.trackers.len()).map(|place| vec![format!("wss://tracker{place}.example/")]).collect();
         let mut peer = *b"-HS0100-............";
         for byte in peer.iter_mut().skip(8) {
             *byte = self.rng.random_range(b'a'..=b'z');
