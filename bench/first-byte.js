@@ -1,5 +1,6 @@
-// Runs before anything else in a viewer's page: notes when the first segment bytes of a peer arrive. Both libraries
-// send them in messages far longer than anything else that they say, so this needs no help of either.
+// Runs before anything else in a viewer's page: counts connections, and notes when the first segment bytes of a peer
+// arrive. Both libraries send them in messages far longer than anything else that they say, so this needs no help of
+// either.
 (() => {
   const segmentMessageBytes = 8192;
   const watch = (channel) => {
@@ -10,10 +11,12 @@
     };
     channel.addEventListener("message", look);
   };
+  window.connectionsMade = 0;
   const Native = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends Native {
     constructor(...args) {
       super(...args);
+      window.connectionsMade++;
       this.addEventListener("datachannel", ({ channel }) => watch(channel));
     }
     createDataChannel(...args) {

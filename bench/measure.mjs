@@ -9,10 +9,15 @@ const firstByteScript = path.join(path.dirname(fileURLToPath(import.meta.url)), 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const userAgent = (viewer) => `hlswarm-bench viewer/${viewer}`;
 
-async function mainThread(session) {
+/** Seconds of processor time so far. */
+async function processorTime(session) {
   const { metrics } = await session.send("Performance.getMetrics");
   const value = (name) => metrics.find((metric) => metric.name === name)?.value ?? 0;
-  return { taskSeconds: value("TaskDuration"), scriptSeconds: value("ScriptDuration") };
+  return {
+    taskSeconds: value("TaskDuration"),
+    scriptSeconds: value("ScriptDuration"),
+    processSeconds: value("ProcessTime"),
+  };
 }
 
 /**
@@ -33,7 +38,8 @@ export async function measure(
     const context = await browser.newContext({ userAgent: userAgent(i) });
     const page = await context.newPage();
     const session = await context.newCDPSession(page);
-    await session.send("Performance.enable");
+    // Processor time, not time on the clock: what else the machine does is no cost of the page.
+    await session.send("Performance.enable", { timeDomain: "threadTicks" });
     await page.addInitScript({ path: firstByteScript });
     await page.goto(`${pages.url}/page/viewer.html`);
     await page.waitForFunction(() => window.viewer);
@@ -47,7 +53,7 @@ export async function measure(
     stream.begin();
     for (const [i, viewer] of viewers.entries()) {
       if (i > 0) await sleep(scenario.joinGapMs);
-      viewer.before = await mainThread(viewer.session);
+      viewer.before = await processorTime(viewer.session);
       viewer.startedAt = Date.now();
       const options = {
         mode,
@@ -77,7 +83,7 @@ export async function measure(
 
 async function snapshot(viewers, origin, stream, joinedAt) {
   const served = origin.segmentsServed();
-  const metrics = await Promise.all(viewers.map(({ session }) => mainThread(session)));
+  const metrics = await Promise.all(viewers.map(({ session }) => processorTime(session)));
   const now = Date.now();
   const reports = await Promise.all(viewers.map(({ page }) => page.evaluate(() => window.viewer.report())));
   const firstPeerByteMs = await Promise.all(
@@ -104,10 +110,14 @@ async function snapshot(viewers, origin, stream, joinedAt) {
     playedSeconds: reports.map((report) => report.playedSeconds),
     startupMs: reports.map((report) => report.startupMs),
     firstPeerByteMs,
+    connectionsMade: await Promise.all(
+      viewers.map(({ page }) => page.evaluate(() => window.connectionsMade)),
+    ),
     stalls: reports.flatMap((report) => report.stalls.map((stall) => stall.ms)),
     peers: reports.map((report) => report.peers),
     taskMsPerMinute: perMinute("taskSeconds"),
     scriptMsPerMinute: perMinute("scriptSeconds"),
+    processMsPerMinute: perMinute("processSeconds"),
     reachMs: reachTimes(reports, stream, joinedAt),
     // For finding out why.
     viewers: reports.map(({ startupMs, buffers, events }) => ({
