@@ -17,6 +17,7 @@
 //! | [`swarm`] | the peers: admission, handshake, what they have, upload slots |
 //! | [`wire`] | the binary frames between peers |
 //! | [`signal`] | tracker sessions and link negotiation |
+//! | `interop` | one swarm with p2p-media-loader (feature `interop`) |
 //! | [`cache`] | the index of kept segments and its budget |
 //! | [`playlist`] | playlists to timelines, where no player parses them (feature `playlist`) |
 //! | `web` | the browser shell (`wasm32` only) |
@@ -28,6 +29,8 @@ pub mod cache;
 pub mod config;
 pub mod engine;
 pub mod id;
+#[cfg(feature = "interop")]
+pub mod interop;
 pub mod json;
 #[cfg(feature = "playlist")]
 pub mod playlist;

@@ -99,6 +99,13 @@ impl Timeline {
         track.segments.get(index)
     }
 
+    /// The segment of a track with this media sequence number.
+    pub fn by_sequence(&self, track: TrackId, sequence: u64) -> Option<SegmentKey> {
+        let segments = &self.tracks.get(&track)?.segments;
+        let index = segments.binary_search_by_key(&sequence, |segment| segment.key.sequence).ok()?;
+        segments.get(index).map(|segment| segment.key)
+    }
+
     /// Whether the playlist, as it stood at the last update, lists the segment. A known segment that is not listed slid
     /// out of a live window.
     pub fn is_listed(&self, key: SegmentKey) -> bool {

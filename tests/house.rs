@@ -19,14 +19,18 @@ const TABLE: &[(&str, &[&str])] = &[
     ("playlist", &["sorted", "time", "id", "config", "timeline"]),
     ("schedule", &["sorted", "time", "id", "config", "wire", "timeline", "cache"]),
     ("swarm", &["sorted", "time", "id", "config", "wire", "timeline", "cache"]),
+    ("interop", &["sorted", "time", "id", "json", "config", "wire", "timeline", "swarm"]),
     (
         "engine",
         &[
             "sorted", "time", "id", "config", "wire", "signal", "timeline", "cache", "playlist", "schedule",
-            "swarm",
+            "swarm", "interop",
         ],
     ),
-    ("web", &["sorted", "time", "id", "json", "config", "wire", "timeline", "playlist", "engine"]),
+    (
+        "web",
+        &["sorted", "time", "id", "json", "config", "wire", "timeline", "playlist", "interop", "engine"],
+    ),
 ];
 
 /// These define the contract's types. They are vocabulary, and every module may speak it.

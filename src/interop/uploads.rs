@@ -1,0 +1,108 @@
+//! What a stock peer asks of us.
+
+use std::time::Duration;
+
+use crate::id::TransferId;
+use crate::swarm::SegmentStore;
+use crate::time::Time;
+use crate::wire::{DataHead, Frame, RefuseReason, decode_data_head};
+
+use super::command::{Command, Subject};
+use super::gateway::{Effect, Gateway};
+use super::ids::Ids;
+
+/// A stock peer has no word for "busy": it is told that the segment is absent, and after this long that it is there.
+const BUSY: Duration = Duration::from_secs(1);
+
+/// A request of the peer that our side is serving.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Serving {
+    transfer: TransferId,
+    about: Subject,
+    from: u32,
+    /// Bytes that are still to be sent; `None` before our side accepted.
+    left: Option<u32>,
+}
+
+impl Gateway {
+    /// The peer asks for a segment. A stock peer waits for one at a time: what it asked for before is over.
+    pub(super) fn requested(
+        &mut self,
+        about: Subject,
+        from: u64,
+        ids: &Ids<'_>,
+        store: &dyn SegmentStore,
+    ) -> Vec<Effect> {
+        let mut effects = self.end_serving();
+        let whole = ids.key(about.segment).and_then(|key| {
+            let stored = store.segment(key).filter(|stored| stored.shareable)?;
+            let total = stored.total_bytes.filter(|total| store.contiguous_from(key, 0) >= *total)?;
+            Some((key, stored.resource_offset, u32::try_from(from).ok().filter(|_| from < total)?))
+        });
+        // No word for "I have only the beginning" either.
+        let Some((key, resource_offset, from)) = whole else {
+            effects.extend(self.send(&Command::Absent(about)));
+            // Counts for the rate at which the peer may talk.
+            effects.push(Effect::frame(&Frame::Extension { kind: 0xff, body: Vec::new() }));
+            return effects;
+        };
+        let transfer = self.next_transfer;
+        self.next_transfer = TransferId(transfer.0.wrapping_add(1));
+        self.serving = Some(Serving { transfer, about, from, left: None });
+        effects.push(Effect::frame(&Frame::Request { transfer, key, resource_offset, at: from, len: 0 }));
+        effects
+    }
+
+    /// The peer no longer wants a segment.
+    pub(super) fn cancelled(&mut self, about: Subject) -> Vec<Effect> {
+        if self.serving.is_some_and(|serving| serving.about.request == about.request) {
+            return self.end_serving();
+        }
+        vec![Effect::frame(&Frame::Extension { kind: 0xff, body: Vec::new() })]
+    }
+
+    fn end_serving(&mut self) -> Vec<Effect> {
+        let over = self.serving.take();
+        over.map(|serving| Effect::frame(&Frame::Cancel { transfer: serving.transfer })).into_iter().collect()
+    }
+
+    /// Our side begins to serve.
+    pub(super) fn accepted(&mut self, transfer: TransferId, total_bytes: u32) -> Vec<Effect> {
+        let Some(serving) = self.serving.as_mut().filter(|serving| serving.transfer == transfer) else {
+            return Vec::new();
+        };
+        let bytes = total_bytes.saturating_sub(serving.from);
+        serving.left = Some(bytes);
+        let Subject { segment, request } = serving.about;
+        self.send(&Command::Data { segment, request, bytes: bytes.into() })
+    }
+
+    /// Our side will not serve, or not any further.
+    pub(super) fn refused(&mut self, now: Time, transfer: TransferId, reason: RefuseReason) -> Vec<Effect> {
+        let Some(serving) = self.serving.filter(|serving| serving.transfer == transfer) else {
+            return Vec::new();
+        };
+        self.serving = None;
+        if matches!(reason, RefuseReason::Busy | RefuseReason::RateLimited) {
+            self.announce_again_at(now + BUSY);
+        }
+        self.send(&Command::Absent(serving.about))
+    }
+
+    /// Our side sends bytes. Gives whether they go out, and what goes out after them.
+    pub fn outgoing_body(&mut self, head: &[u8], len: u32) -> (bool, Vec<Effect>) {
+        let Ok(DataHead { transfer, .. }) = decode_data_head(head) else { return (false, Vec::new()) };
+        let Some(serving) = self.serving.as_mut().filter(|serving| serving.transfer == transfer) else {
+            return (false, Vec::new());
+        };
+        let Some(left) = &mut serving.left else { return (false, Vec::new()) };
+        *left = left.saturating_sub(len);
+        self.unsent = true;
+        if *left > 0 {
+            return (true, Vec::new());
+        }
+        let about = serving.about;
+        self.serving = None;
+        (true, self.send(&Command::Completed(about)))
+    }
+}
