@@ -26,6 +26,17 @@ counter_id!(
     /// One WebRTC connection, from its offer to its end. Chosen by the engine.
     LinkId
 );
+#[cfg(feature = "interop")]
+impl LinkId {
+    /// Set in the ids of links to viewers of p2p-media-loader.
+    pub(crate) const STOCK: u32 = 1 << 31;
+
+    /// Whether the link is one to a viewer of p2p-media-loader, which speaks another wire.
+    pub const fn is_stock(self) -> bool {
+        self.0 & LinkId::STOCK != 0
+    }
+}
+
 counter_id!(
     /// One run of segment bytes that the shell keeps for the engine. Chosen by the engine, never reused.
     BlobId

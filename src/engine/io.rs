@@ -154,6 +154,27 @@ pub enum Input {
         /// Whether to use it from now on.
         enabled: bool,
     },
+    /// The stock swarm of each track of the manifest, to share with viewers of p2p-media-loader. Replaces what was said
+    /// before; without it there is no such sharing.
+    #[cfg(feature = "interop")]
+    StockSwarms {
+        /// By track; see [`stream_swarms`](crate::interop::identity::stream_swarms).
+        swarms: Vec<(TrackId, crate::id::SwarmId)>,
+    },
+    /// How viewers of p2p-media-loader count the segments of a track. Given after each [`Input::Timeline`] of it.
+    #[cfg(feature = "interop")]
+    StockPlaylist {
+        /// The track.
+        track: TrackId,
+        /// How they are counted.
+        numbering: crate::interop::Numbering,
+    },
+    /// Everything that was sent on a link to a viewer of p2p-media-loader has left the send buffer.
+    #[cfg(feature = "interop")]
+    LinkDrained {
+        /// The link.
+        link: LinkId,
+    },
     /// The page goes away: say goodbye to trackers and peers. The last input.
     Shutdown,
 }

@@ -12,6 +12,8 @@
 mod event;
 mod fetching;
 mod finishing;
+#[cfg(feature = "interop")]
+mod interop;
 mod io;
 mod peering;
 mod planner;
@@ -78,6 +80,8 @@ pub struct Engine {
     swarm: Swarm,
     signal: Signal,
     player: Player,
+    #[cfg(feature = "interop")]
+    interop: interop::Interop,
     /// What the page is told of cached segments, by key.
     kept: SortedMap<SegmentKey, Kept>,
     /// Segments that HTTP failed for, until when HTTP is not tried again ahead of need, and why it failed.
@@ -139,6 +143,8 @@ impl Engine {
             now: Time::ZERO,
             downloads: Downloads::default(),
             player: Player::default(),
+            #[cfg(feature = "interop")]
+            interop: interop::Interop::default(),
             kept: SortedMap::new(),
             failed: SortedMap::new(),
             ranges_refused: false,
@@ -179,6 +185,8 @@ impl Engine {
             return self.handle_after_shutdown(input);
         }
         self.start_once();
+        #[cfg(feature = "interop")]
+        let Some(input) = self.interop_input(input) else { return self.run_timers() };
         match input {
             Input::Tick => {}
             Input::Timeline(update) => self.timeline_updated(update),
@@ -201,17 +209,33 @@ impl Engine {
 
     /// The next thing for the shell to do; [`Output::Wait`] when there is nothing more for now.
     pub fn poll_output(&mut self) -> Output {
-        if let Some(output) = self.outbox.pop_front() {
+        if let Some(output) = self.next_output() {
             return output;
         }
         if self.dirty && !self.shut_down {
             self.dirty = false;
             self.plan();
-            if let Some(output) = self.outbox.pop_front() {
+            if let Some(output) = self.next_output() {
                 return output;
             }
         }
         Output::Wait(self.next_deadline())
+    }
+
+    #[cfg(not(feature = "interop"))]
+    fn next_output(&mut self) -> Option<Output> {
+        self.outbox.pop_front()
+    }
+
+    #[cfg(feature = "interop")]
+    fn next_output(&mut self) -> Option<Output> {
+        while let Some(output) = self.outbox.pop_front() {
+            let output = self.interop_output(output);
+            if output.is_some() {
+                return output;
+            }
+        }
+        None
     }
 
     /// A snapshot for the page.
@@ -224,7 +248,7 @@ impl Engine {
             wasted_bytes: self.totals.wasted_bytes,
             peers: peer_list.len(),
             peer_list,
-            swarm_size: self.signal.swarm_size().unwrap_or(0),
+            swarm_size: self.viewers().unwrap_or(0),
             cache: CacheStats {
                 segments: self.cache.len(),
                 bytes: self.cache.bytes(),
@@ -260,6 +284,8 @@ impl Engine {
     /// Lets every machine whose time has come do its work.
     fn run_timers(&mut self) {
         self.tick_peering();
+        #[cfg(feature = "interop")]
+        self.tick_interop();
         self.expire_cache();
         if self.plan_at.is_some_and(|at| at <= self.now) {
             self.dirty = true;
@@ -275,9 +301,17 @@ impl Engine {
             self.cache.next_expiry().map(|at| Deadline::new(at, Wake::Cache)),
             self.swarm.next_deadline(),
             self.signal.next_deadline(),
+            #[cfg(feature = "interop")]
+            self.interop_deadline(),
         ]
         .into_iter()
         .fold(None, Deadline::earliest)
+    }
+
+    /// Viewers of the manifest as the trackers count them, ourselves included.
+    #[cfg(not(feature = "interop"))]
+    fn viewers(&self) -> Option<u32> {
+        self.signal.swarm_size()
     }
 
     fn network_changed(&mut self, online: bool) {

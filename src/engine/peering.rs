@@ -16,7 +16,7 @@ pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(700);
 pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
 impl Engine {
     /// The swarm with what its calls need, as separate borrows.
-    fn swarm_parts(&mut self) -> (&mut Swarm, Store<'_>, SwarmOut<'_>) {
+    pub(super) fn swarm_parts(&mut self) -> (&mut Swarm, Store<'_>, SwarmOut<'_>) {
         let store = Store {
             cache: &self.cache,
             downloads: &self.downloads,
@@ -140,6 +140,11 @@ impl Engine {
                 self.dirty = true;
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }
+            #[cfg(feature = "interop")]
+            SwarmNotice::LinkGone { link } if link.is_stock() => {
+                self.stock_link_gone(link);
+                self.signal.set_demand(self.now, self.swarm.wanted_links());
+            }
             SwarmNotice::LinkGone { link } => {
                 self.signal.link_closed(self.now, link);
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
@@ -179,6 +184,8 @@ impl Engine {
         let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
         self.swarm.ban(now, peer, why, &mut out);
         self.signal.ban(now, &mut self.rng, peer, &mut self.outbox);
+        #[cfg(feature = "interop")]
+        self.ban_in_stock_swarms(peer);
         self.take_notices();
     }
 

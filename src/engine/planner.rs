@@ -82,7 +82,7 @@ impl Engine {
             return company;
         }
         let lonely_for = self.now.since(self.lonely_since);
-        match self.signal.swarm_size() {
+        match self.viewers() {
             Some(0 | 1) => Company::Alone,
             Some(_) => Company::Expected { left: CONNECT_GRACE.saturating_sub(lonely_for) },
             None if self.signal.all_unreachable() => Company::Alone,

@@ -115,6 +115,10 @@ impl Engine {
                 continue;
             }
             let Some(peer) = self.swarm.peer_view(link) else { continue };
+            #[cfg(feature = "interop")]
+            if !self.stock_peer_free(link, state, peer.outstanding) {
+                continue;
+            }
             // A peer that waits for our own bytes of it would wait for us while we wait for it.
             let waits_for_us = state != HaveState::Loaded && self.swarm.serves(link, key);
             if self.shunned.contains_key(&(key, link)) || waits_for_us {

@@ -52,8 +52,13 @@ impl Engine {
         if self.downloads.get(key).is_none() {
             self.restart(key);
         }
+        // A stock peer sends from there to the end, whatever is wanted.
+        #[cfg(feature = "interop")]
+        let asked_bytes = if link.is_stock() { 0 } else { len as u32 };
+        #[cfg(not(feature = "interop"))]
+        let asked_bytes = len as u32;
         let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-        let asked = self.swarm.request(now, link, key, resource_offset, offset, len as u32, &mut out);
+        let asked = self.swarm.request(now, link, key, resource_offset, offset, asked_bytes, &mut out);
         let Some(transfer) = asked else {
             self.shunned.insert((key, link), now + BUSY_PAUSE);
             return self.drop_if_orphaned(key);
@@ -78,6 +83,13 @@ impl Engine {
         let Some(download) = self.downloads.of_transfer(link, transfer) else { return };
         let key = download.key;
         let Some(claimed) = total_bytes.map(u64::from) else { return };
+        #[cfg(feature = "interop")]
+        if link.is_stock()
+            && let Some(download) = self.downloads.get_mut(key)
+            && let [source] = download.peers.as_mut_slice()
+        {
+            source.end = claimed;
+        }
         let allowed = self.timeline.expected_bytes(key).unwrap_or(self.config.limits.max_segment_bytes);
         let Some(download) = self.downloads.get_mut(key) else { return };
         match download.total {
@@ -106,9 +118,19 @@ impl Engine {
     }
 
     fn place_frame_now(&mut self, link: LinkId, head: &[u8], message_len: u32) -> Placement {
+        #[cfg(feature = "interop")]
+        if link.is_stock() {
+            let arrival = self.stock_body(link, message_len);
+            return self.place_arrival(link, arrival);
+        }
         let now = self.now;
         let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
         let arrival = self.swarm.data(now, link, head, message_len, &mut out);
+        self.place_arrival(link, arrival)
+    }
+
+    fn place_arrival(&mut self, link: LinkId, arrival: DataArrival) -> Placement {
+        let now = self.now;
         let DataArrival::Arrived { transfer, at, len, skip } = arrival else { return Placement::Discard };
         let (at, bytes) = (u64::from(at), u64::from(len));
         self.totals.p2p_bytes += bytes;

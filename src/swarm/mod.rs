@@ -26,6 +26,8 @@ mod peer;
 mod pulse;
 mod rate;
 mod serve;
+#[cfg(feature = "interop")]
+mod stock;
 mod transfers;
 mod trust;
 mod upload;

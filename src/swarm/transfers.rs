@@ -3,7 +3,7 @@
 use crate::config::LimitsConfig;
 use crate::id::{LinkId, SegmentKey, TransferId};
 use crate::time::Time;
-use crate::wire::{DATA_HEAD_LEN, Frame, HaveEntry, HaveState, RefuseReason, decode_data_head};
+use crate::wire::{DATA_HEAD_LEN, DataHead, Frame, HaveEntry, HaveState, RefuseReason, decode_data_head};
 
 use super::Swarm;
 use super::api::{Close, DataArrival, SwarmNotice, SwarmOut, TransferView};
@@ -107,8 +107,7 @@ impl Swarm {
         out: &mut SwarmOut<'_>,
     ) -> Result<DataArrival, Close> {
         let most = self.message_bytes;
-        let Some(place) = self.place(link) else { return Ok(DataArrival::Ignored) };
-        let Some(peer) = self.links.get_mut(place) else { return Ok(DataArrival::Ignored) };
+        let Some(peer) = self.peer(link) else { return Ok(DataArrival::Ignored) };
         if !peer.has_greeted() {
             return Err(Close::violation("data before the hello"));
         }
@@ -119,7 +118,21 @@ impl Swarm {
         }
         let data = decode_data_head(head).map_err(|error| Close::violation(error.to_string()))?;
         let skip = DATA_HEAD_LEN as u32;
-        let len = message_len.saturating_sub(skip);
+        self.take_payload(now, link, data, skip, message_len.saturating_sub(skip), out)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "a data frame taken apart")]
+    pub(super) fn take_payload(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        data: DataHead,
+        skip: u32,
+        len: u32,
+        out: &mut SwarmOut<'_>,
+    ) -> Result<DataArrival, Close> {
+        let Some(place) = self.place(link) else { return Ok(DataArrival::Ignored) };
+        let Some(peer) = self.links.get_mut(place) else { return Ok(DataArrival::Ignored) };
         if len == 0 {
             return Err(Close::violation("data without payload"));
         }

@@ -29,6 +29,9 @@ pub enum Job {
     Chunk(FetchId, Uint8Array),
     /// A data frame.
     Frame(LinkId, ArrayBuffer),
+    /// A message of a viewer of p2p-media-loader.
+    #[cfg(feature = "interop")]
+    Stock(LinkId, ArrayBuffer),
 }
 
 /// Owns the engine and everything that runs on its behalf.
@@ -172,6 +175,8 @@ impl Driver {
                 let placement = self.engine.borrow_mut().place_fetched(now, fetch, length);
                 self.place(placement, &bytes);
             }
+            #[cfg(feature = "interop")]
+            Job::Stock(link, buffer) => self.feed_stock(now, link, &buffer),
             Job::Frame(link, buffer) => {
                 let length = buffer.byte_length();
                 let head =
@@ -183,7 +188,12 @@ impl Driver {
         }
     }
 
-    fn place(&self, placement: Placement, bytes: &Uint8Array) {
+    #[cfg(feature = "interop")]
+    pub(super) fn engine(&self) -> std::cell::RefMut<'_, Engine> {
+        self.engine.borrow_mut()
+    }
+
+    pub(super) fn place(&self, placement: Placement, bytes: &Uint8Array) {
         let Placement::At { blob, at, skip, len } = placement else { return };
         let end = skip.saturating_add(len).min(bytes.length());
         let part = if skip == 0 && end == bytes.length() { bytes.clone() } else { bytes.subarray(skip, end) };

@@ -33,6 +33,9 @@ const DEFAULT_MESSAGE_BYTES: f64 = 65536.0;
 const GATHER_MS: f64 = 300.0;
 /// How long it may be held back while there is no candidate at all.
 const GATHER_FIRST_MS: f64 = 800.0;
+/// A viewer of p2p-media-loader takes no candidate later than the description.
+#[cfg(feature = "interop")]
+const GATHER_ALL_MS: f64 = 3000.0;
 
 /// Which side of the negotiation a link is on.
 pub enum Role {
@@ -58,6 +61,8 @@ pub struct Link {
     gather_limit: Timer,
     /// Whether the first candidate now completes the description.
     gathered_enough: Cell<bool>,
+    #[cfg(feature = "interop")]
+    waited_for_all: Cell<bool>,
     local: RefCell<Candidates>,
     /// Remote candidates that came before the remote description was applied; `None` afterwards.
     early: RefCell<Option<Vec<String>>>,
@@ -87,6 +92,8 @@ impl Link {
                 described: Cell::new(false),
                 gather_limit: Timer::new(move || with(&due, Link::gather_limit_passed)),
                 gathered_enough: Cell::new(false),
+                #[cfg(feature = "interop")]
+                waited_for_all: Cell::new(false),
                 local: RefCell::new(Candidates::new(move || with(&flush, Link::send_candidates))),
                 early: RefCell::new(Some(Vec::new())),
                 listeners: RefCell::default(),
@@ -189,7 +196,7 @@ impl Link {
 
     fn adopt(self: &Rc<Link>, driver: &Driver, channel: RtcDataChannel) {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        channel.set_buffered_amount_low_threshold(LOW_WATER_BYTES);
+        channel.set_buffered_amount_low_threshold(self.low_water_bytes());
         self.on(driver, &channel, "open", |link, _| {
             // The answerer's page hears of the channel in an event of its own, and a message that overtakes this event
             // is lost: once in some hundred links it was the hello. So the offerer lets the answerer speak first.
@@ -203,6 +210,10 @@ impl Link {
             link.received(event.unchecked_into::<MessageEvent>().data());
         });
         self.on(driver, &channel, "bufferedamountlow", |link, _| {
+            #[cfg(feature = "interop")]
+            if link.id.is_stock() {
+                return link.input(Input::LinkDrained { link: link.id });
+            }
             link.input(Input::LinkWritable { link: link.id });
         });
         self.on(driver, &channel, "close", |link, _| link.down(LinkCloseCause::Remote));
@@ -211,6 +222,17 @@ impl Link {
         if open {
             self.up();
         }
+    }
+
+    #[cfg(not(feature = "interop"))]
+    fn low_water_bytes(&self) -> u32 {
+        LOW_WATER_BYTES
+    }
+
+    /// The stock wire has no ping that would tell when everything has arrived: the empty buffer stands for that.
+    #[cfg(feature = "interop")]
+    fn low_water_bytes(&self) -> u32 {
+        if self.id.is_stock() { 0 } else { LOW_WATER_BYTES }
     }
 
     fn on(
@@ -264,6 +286,10 @@ impl Link {
             return driver.input(Input::Control { link: self.id, frame: Vec::new() });
         };
         let length = buffer.byte_length();
+        #[cfg(feature = "interop")]
+        if self.id.is_stock() {
+            return driver.push(Job::Stock(self.id, buffer));
+        }
         let seen = Uint8Array::new_with_byte_offset_and_length(&buffer, 0, length.min(CONTROL_BYTES_SEEN));
         if length > 0 && wire::is_data_frame(seen.get_index(0)) {
             driver.push(Job::Frame(self.id, buffer));
@@ -293,6 +319,10 @@ impl Link {
     }
 
     fn gather_limit_passed(self: &Rc<Link>) {
+        #[cfg(feature = "interop")]
+        if self.id.is_stock() && !self.waited_for_all.replace(true) {
+            return self.gather_limit.set(GATHER_ALL_MS - GATHER_MS);
+        }
         let first_time = !self.gathered_enough.replace(true);
         if first_time && self.local.borrow().is_empty() {
             self.gather_limit.set(GATHER_FIRST_MS - GATHER_MS);

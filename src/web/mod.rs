@@ -27,6 +27,8 @@ mod link;
 mod outputs;
 mod shell;
 mod sink;
+#[cfg(feature = "interop")]
+mod stock;
 mod tracker;
 
 pub use host::Host;

@@ -148,6 +148,10 @@ impl Driver {
         let message = Uint8Array::new_with_length(head_len.saturating_add(len));
         message.subarray(0, head_len).copy_from(head);
         let complete = self.blobs.borrow().copy_to(blob, at, u64::from(len), &message, head_len);
+        #[cfg(feature = "interop")]
+        if complete && link.is_stock() {
+            return super::stock::messages(&message).iter().for_each(|message| self.send(link, message));
+        }
         if complete {
             self.send(link, &message);
         } else {

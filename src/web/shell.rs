@@ -39,7 +39,7 @@ pub fn track_id(name: &str) -> String {
 /// One swarm: an engine and everything it runs.
 #[wasm_bindgen]
 pub struct Shell {
-    driver: Rc<Driver>,
+    pub(super) driver: Rc<Driver>,
 }
 
 #[wasm_bindgen]
@@ -145,7 +145,7 @@ fn read_options(options: &str) -> Result<Config, JsError> {
     Config::from_json_value(value).map_err(|error| JsError::new(&error.to_string()))
 }
 
-fn parse_track(track: &str) -> Result<TrackId, JsError> {
+pub(super) fn parse_track(track: &str) -> Result<TrackId, JsError> {
     u64::from_str_radix(track, 16)
         .map(TrackId)
         .map_err(|_| JsError::new("track: 16 hexadecimal digits are needed"))
