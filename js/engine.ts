@@ -1,14 +1,18 @@
 import load, { checkOptions, Shell, trackId } from "../pkg/hlswarm.js";
 import type { EngineSource } from "./init.js";
+import type { tellPlaylist, tellStreams } from "./interop/streams.js";
 
 /** The engine, loaded. */
 export interface Engine {
   Shell: typeof Shell;
   checkOptions: typeof checkOptions;
   trackId: typeof trackId;
+  /** What the engine for viewers of p2p-media-loader has beside. */
+  interop?: { tellStreams: typeof tellStreams; tellPlaylist: typeof tellPlaylist };
 }
 
 let loading: Promise<Engine> | undefined;
+let loadingInterop: Promise<Engine> | undefined;
 
 /** Loads the engine, once per page. A failed attempt may be repeated. */
 export function loadEngine(source?: EngineSource | Promise<EngineSource>): Promise<Engine> {
@@ -22,4 +26,15 @@ export function loadEngine(source?: EngineSource | Promise<EngineSource>): Promi
       throw error;
     });
   return loading;
+}
+
+/** {@link loadEngine} for the engine that speaks with viewers of p2p-media-loader, too. */
+export function loadInteropEngine(source?: EngineSource | Promise<EngineSource>): Promise<Engine> {
+  loadingInterop ??= import("./interop/engine.js")
+    .then(({ loadInterop }) => loadInterop(source))
+    .catch((error: unknown) => {
+      loadingInterop = undefined;
+      throw error;
+    });
+  return loadingInterop;
 }

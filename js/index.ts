@@ -4,6 +4,7 @@
  */
 export type { CloseReason, Event, Events, SegmentKey } from "./events.js";
 export { type EngineSource, init } from "./init.js";
+export { fromP2PMediaLoader, type Migration, type MigrationHints } from "./migrate.js";
 export type {
   Hooks,
   LoaderOptions,

@@ -1,4 +1,4 @@
-import { loadEngine } from "./engine.js";
+import { loadEngine, loadInteropEngine } from "./engine.js";
 
 /** Where the engine comes from: a URL, or a compiled module, or its bytes. */
 export type EngineSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
@@ -7,6 +7,9 @@ export type EngineSource = string | URL | Request | Response | BufferSource | We
  * Loads the engine, once per page. `attachP2P` does it by itself; call it earlier to save the time, or with a
  * source of your own (default: the file beside this module). A failed attempt may be repeated.
  */
-export async function init(source?: EngineSource | Promise<EngineSource>): Promise<void> {
-  await loadEngine(source);
+export async function init(
+  source?: EngineSource | Promise<EngineSource>,
+  { interop = false }: { /** Whether it is for pages with the option `interop`. */ interop?: boolean } = {},
+): Promise<void> {
+  await (interop ? loadInteropEngine : loadEngine)(source);
 }

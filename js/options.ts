@@ -8,6 +8,11 @@ export interface Options {
   segments?: SegmentsOptions;
   /** How segments are fetched, kept and shared, and the hooks. */
   loader?: LoaderOptions & Hooks;
+  /**
+   * Whose swarms to join beside our own. With `"p2p-media-loader"` viewers of p2p-media-loader 2.3 to 4.x and of
+   * hlswarm share segments; version "v3" is that of 5.x. Loads a larger engine. Default: nobody's.
+   */
+  interop?: "p2p-media-loader" | { with: "p2p-media-loader"; version?: "v2" | "v3" } | false;
   /** Bounds that protect the viewer from hostile or broken peers: numbers by name, see `docs/options.md`. */
   limits?: Record<string, number>;
 }
@@ -134,6 +139,8 @@ export interface ParsedOptions {
   /** The plain part as JSON text. */
   json: string;
   hooks: Hooks;
+  /** Whose swarms to join beside our own, if any. */
+  interop: { version: "v2" | "v3"; swarmId: string | undefined } | null;
   /** What is wrong, each as "path: value is not allowed; it must be …". */
   problems: string[];
 }
@@ -147,7 +154,7 @@ const PHONE_CACHE_BYTES = 96 * 1024 * 1024;
 /** Takes the hooks out and checks that the rest is plain data. Its meaning is checked by the engine. */
 export function parseOptions(options: Options, phone: boolean): ParsedOptions {
   const problems: string[] = [];
-  const { loader = {}, ...rest } = options as { loader?: LoaderOptions & Hooks };
+  const { loader = {}, interop: asked, ...rest } = options as Options;
   const hooks: Hooks = {};
   let plainLoader: unknown = loader;
   if (isPlain(loader)) {
@@ -173,7 +180,23 @@ export function parseOptions(options: Options, phone: boolean): ParsedOptions {
   }
   const plain = { ...rest, loader: plainLoader };
   checkPlain(plain, "", problems);
-  return { json: problems.length ? "{}" : JSON.stringify(plain), hooks, problems };
+  const interop = parseInterop(asked, options.segments?.swarmId, problems);
+  return { json: problems.length ? "{}" : JSON.stringify(plain), hooks, interop, problems };
+}
+
+function parseInterop(
+  asked: Options["interop"],
+  swarmId: string | undefined,
+  problems: string[],
+): ParsedOptions["interop"] {
+  if (!asked) return null;
+  const { with: other, version = "v2", ...unknown } = typeof asked === "string" ? { with: asked } : asked;
+  if (other !== "p2p-media-loader" || (version !== "v2" && version !== "v3") || Object.keys(unknown).length) {
+    const allowed = '"p2p-media-loader", or { with: "p2p-media-loader", version: "v2" or "v3" }';
+    problems.push(refusal("interop", typeof asked === "string" ? asked : JSON.stringify(asked), allowed));
+    return null;
+  }
+  return { version, swarmId };
 }
 
 function withoutUndefined(object: object): object {

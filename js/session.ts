@@ -3,7 +3,7 @@ import type { FragmentLoaderContext } from "hls.js";
 import type { Shell } from "../pkg/hlswarm.js";
 import type { Answer, Hub, LoaderClass, Ticket } from "./adapter/loader.js";
 import { createLoaderClass } from "./adapter/loader.js";
-import { Player, type PlayerListener } from "./adapter/player.js";
+import { type ParsedManifest, Player, type PlayerListener } from "./adapter/player.js";
 import { byteRangeOf, Timelines, type TimelineUpdate } from "./adapter/timelines.js";
 import { withoutQuery } from "./adapter/track-name.js";
 import type { Engine } from "./engine.js";
@@ -39,6 +39,8 @@ export class Session implements Hub, PlayerListener {
   #engine: Engine | null = null;
   #run: Run | null = null;
   #manifest: string | null = null;
+  /** What the player read at it last. */
+  #read: Parameters<PlayerListener["parsed"]> | null = null;
   #state: Stats["state"] = "loading";
   #away = false;
   #p2p: boolean | null = null;
@@ -104,12 +106,21 @@ export class Session implements Hub, PlayerListener {
     this.#startRun();
   }
 
+  parsed(...read: [ParsedManifest, (kind: "main" | "audio", url: string) => string]): void {
+    this.#read = read;
+    this.#tellStreams();
+  }
+
   playlist(...[kind, name, bitrateBps, details]: Parameters<PlayerListener["playlist"]>): void {
     // The name is hashed by the engine: without one there is nobody to tell.
     const track = this.#engine?.trackId(name);
     if (!track) return;
     const update = this.#timelines.update({ track, kind, bitrateBps, details });
-    this.#tell((shell) => tellTimeline(shell, update));
+    this.#tell((shell) => {
+      tellTimeline(shell, update);
+      const { version } = this.#parsed.interop ?? {};
+      if (version) this.#engine?.interop?.tellPlaylist(shell, version, track, details);
+    });
   }
 
   moved(details: Parameters<PlayerListener["moved"]>[0]): void {
@@ -246,8 +257,22 @@ export class Session implements Hub, PlayerListener {
       this.#state = "running";
       this.#environment.tell();
       if (this.#p2p !== null) shell.setP2P(this.#p2p);
+      this.#tellStreams();
       this.#player.tell();
       shell.start();
+    });
+  }
+
+  /** Tells the engine of the manifest's streams, if others than viewers of ours are to be found by them. */
+  #tellStreams(): void {
+    const { interop } = this.#parsed;
+    const [manifest, nameOf] = this.#read ?? [];
+    const engine = this.#engine;
+    if (!interop || !manifest || !nameOf || !engine) return;
+    this.#tell((shell) => {
+      engine.interop?.tellStreams(shell, interop.version, interop.swarmId, manifest, (kind, url) =>
+        engine.trackId(nameOf(kind, url)),
+      );
     });
   }
 

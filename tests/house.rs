@@ -27,10 +27,7 @@ const TABLE: &[(&str, &[&str])] = &[
             "swarm", "interop",
         ],
     ),
-    (
-        "web",
-        &["sorted", "time", "id", "json", "config", "wire", "timeline", "playlist", "interop", "engine"],
-    ),
+    ("web", &["sorted", "time", "id", "json", "config", "wire", "timeline", "playlist", "interop", "engine"]),
 ];
 
 /// These define the contract's types. They are vocabulary, and every module may speak it.

@@ -15,7 +15,7 @@ import { type NamedPlaylist, type TrackKind, trackNames } from "./track-name.js"
 /** What is needed of a variant stream, parsed or in use. */
 interface Variant {
   url: string | string[];
-  attrs?: { BANDWIDTH?: unknown };
+  attrs?: { BANDWIDTH?: unknown; AUDIO?: unknown };
 }
 
 /** What is needed of an audio rendition. */
@@ -25,8 +25,20 @@ interface Rendition {
   name: string;
 }
 
+/** A manifest as hls.js has read it. */
+export interface ParsedManifest {
+  /** The URL that was asked for. */
+  requested: string;
+  levels: (Variant & { bitrate?: number; videoCodec?: string; width?: number; height?: number })[];
+  audioTracks: (Rendition & { groupId?: string; audioCodec?: string; channels?: string; attrs?: unknown })[];
+  /** The response: an XMLHttpRequest or a Response. */
+  networkDetails?: unknown;
+}
+
 /** What a player tells. */
 export interface PlayerListener {
+  /** The manifest was read; `nameOf` gives the name of the track at a playlist's URL. */
+  parsed(manifest: ParsedManifest, nameOf: (kind: TrackKind, url: string) => string): void;
   /** A manifest is to be played. */
   manifest(url: string): void;
   /** A playlist was loaded or refreshed. Bitrate 0 if unknown. */
@@ -56,8 +68,8 @@ export class Player {
       this.#names.clear();
       listener.manifest(url);
     });
-    this.#on("hlsManifestLoaded", ({ url, levels, audioTracks }: ManifestLoadedData) => {
-      this.#setNames(url, levels, audioTracks);
+    this.#on("hlsManifestLoaded", ({ url, levels, audioTracks, networkDetails }: ManifestLoadedData) => {
+      this.#setNames(url, levels, audioTracks, networkDetails);
     });
     this.#on("hlsLevelUpdated", ({ level, details }: LevelUpdatedData) => this.#level(level, details));
     this.#on("hlsAudioTrackUpdated", ({ id, groupId, details }: AudioTrackUpdatedData) => {
@@ -111,7 +123,12 @@ export class Player {
   }
 
   /** All playlists count, also those that this browser cannot play: the names must be those of other viewers. */
-  #setNames(manifestUrl: string, levels: Variant[], audioTracks: Rendition[]): void {
+  #setNames(
+    manifestUrl: string,
+    levels: ParsedManifest["levels"],
+    audioTracks: ParsedManifest["audioTracks"],
+    networkDetails?: unknown,
+  ): void {
     const playlists: NamedPlaylist[] = [
       ...levels.flatMap(({ url, attrs }) => {
         const detail = String(attrs?.BANDWIDTH ?? "");
@@ -127,6 +144,10 @@ export class Player {
     ];
     const names = trackNames(manifestUrl, playlists);
     this.#names = new Map(playlists.map(({ kind, url }, index) => [`${kind} ${url}`, names[index] ?? ""]));
+    const requested = this.#hls.url ?? manifestUrl;
+    this.#listener.parsed({ requested, levels, audioTracks, networkDetails }, (kind, url) =>
+      this.#name(kind, url),
+    );
   }
 
   #name(kind: TrackKind, url: string): string {

@@ -4,6 +4,22 @@ import { load } from "./modules.mjs";
 
 const { parseOptions } = await load("options.ts");
 
+test("interop is taken out, and what it must be is said", () => {
+  const parse = (interop) => {
+    const { json, interop: parsed, problems } = parseOptions({ interop, segments: { swarmId: "x" } }, false);
+    assert.equal(json.includes("interop"), false);
+    return problems.length ? problems.join() : parsed;
+  };
+  for (const off of [undefined, null, false, ""]) assert.equal(parse(off), null);
+  assert.deepEqual(parse("p2p-media-loader"), { version: "v2", swarmId: "x" });
+  assert.deepEqual(parse({ with: "p2p-media-loader" }), { version: "v2", swarmId: "x" });
+  assert.deepEqual(parse({ with: "p2p-media-loader", version: "v3" }), { version: "v3", swarmId: "x" });
+  const allowed = /^interop: .* is not allowed; it must be "p2p-media-loader", or \{ with: /;
+  for (const wrong of ["peertube", true, 5, { version: "v3" }, { with: "p2p-media-loader", version: "v1" }])
+    assert.match(parse(wrong), allowed);
+  assert.match(parse({ with: "p2p-media-loader", when: 1 }), allowed);
+});
+
 test("hooks are taken out, the rest stays as it is", () => {
   const validator = () => true;
   const storage = { store() {}, get() {}, remove() {} };

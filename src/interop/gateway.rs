@@ -151,8 +151,9 @@ impl Gateway {
                 self.probes.push(nonce);
                 Vec::new()
             }
-            // There is no ping on the stock wire; that the connection stands is for ICE to say.
-            Frame::Ping { .. } => vec![Effect::life()],
+            // There is no ping on the stock wire. Whether the connection stands is for ICE to say, and an answer in no time
+            // is no measurement.
+            Frame::Ping { nonce } => vec![Effect::frame(&Frame::Pong { nonce })],
             Frame::Hello { .. }
             | Frame::Interest(_)
             | Frame::Pong { .. }
@@ -299,7 +300,7 @@ impl Gateway {
     }
 
     pub(super) fn send(&self, command: &Command) -> Vec<Effect> {
-        let messages = command.encode(self.setup.max_message_bytes as usize);
+        let messages = command.encode(self.setup.max_message_bytes.min(MESSAGE_BYTES) as usize);
         messages.into_iter().map(Effect::Send).collect()
     }
 
@@ -431,8 +432,12 @@ fn bounded(mut ids: Vec<u64>) -> Vec<u64> {
 }
 
 /// Everything that is loaded, one frame for each run of segments, also for those of which nothing is left.
-fn snapshots(before: &SortedMap<SegmentKey, HaveState>, now: &SortedMap<SegmentKey, HaveState>) -> Vec<Frame> {
-    let mut runs: Vec<_> = before.keys().chain(now.keys()).map(|key| (key.track, key.discontinuity)).collect();
+fn snapshots(
+    before: &SortedMap<SegmentKey, HaveState>,
+    now: &SortedMap<SegmentKey, HaveState>,
+) -> Vec<Frame> {
+    let mut runs: Vec<_> =
+        before.keys().chain(now.keys()).map(|key| (key.track, key.discontinuity)).collect();
     runs.sort_unstable();
     runs.dedup();
     runs.into_iter()

@@ -74,11 +74,7 @@ impl Properties {
 
 /// The swarm of each of a manifest's streams, in the order given. `manifest` is the configured swarm id, or the
 /// manifest's URL without its query (see [`Version`] for which).
-pub fn stream_swarms(
-    version: Version,
-    manifest: &str,
-    streams: &[(TrackKind, Properties)],
-) -> Vec<SwarmId> {
+pub fn stream_swarms(version: Version, manifest: &str, streams: &[(TrackKind, Properties)]) -> Vec<SwarmId> {
     let plain = |(kind, properties): &(TrackKind, Properties)| (*kind, raw(0, properties));
     let texts: Vec<String> = match version {
         Version::V2 => streams.iter().map(|(kind, properties)| normal(*kind, properties)).collect(),
@@ -88,9 +84,11 @@ pub fn stream_swarms(
                 |of: &(TrackKind, String)| without_bitrate.iter().filter(|other| *other == of).count() > 1;
             let texts = streams.iter().zip(&without_bitrate);
             texts
-                .map(|((_, stream), text)| {
-                    if alike(text) { raw(stream.bitrate, stream) } else { text.1.clone() }
-                })
+                .map(
+                    |((_, stream), text)| {
+                        if alike(text) { raw(stream.bitrate, stream) } else { text.1.clone() }
+                    },
+                )
                 .collect()
         }
     };
@@ -157,7 +155,6 @@ fn normal(kind: TrackKind, of: &Properties) -> String {
     )
 }
 
-#[expect(clippy::too_many_arguments, reason = "the fields of one line in their order")]
 fn join(
     bitrate: u64,
     codecs: String,
@@ -199,7 +196,8 @@ fn base64(bytes: &[u8]) -> String {
     const LETTERS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut text = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
-        let bits = group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
+        let bits =
+            group.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - group.len()));
         for place in 0..4 {
             let letter = LETTERS.get((bits >> (18 - 6 * place)) as usize & 63).copied().unwrap_or_default();
             text.push(if place <= group.len() { char::from(letter) } else { '=' });

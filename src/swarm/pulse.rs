@@ -94,8 +94,9 @@ impl Pulse {
     pub(super) fn answered(&mut self, now: Time, nonce: u32) -> Option<PingKind> {
         let place = self.asked.iter().position(|asked| asked.nonce == nonce)?;
         let asked = self.asked.remove(place);
-        if asked.what_for == PingKind::Alive {
-            let sample = now.since(asked.at);
+        let sample = now.since(asked.at);
+        // What takes no time was answered on this side of the network.
+        if asked.what_for == PingKind::Alive && !sample.is_zero() {
             self.rtt = Some(self.rtt.map_or(sample, |old| (old * 7 + sample) / 8));
         }
         Some(asked.what_for)
@@ -179,10 +180,13 @@ mod tests {
         assert_eq!(pulse.answered(at(2), nonce), None);
         assert_eq!(pulse.rtt(), Some(Duration::from_secs(1)));
         let nonce = pulse.ask(at(3), PingKind::Alive);
-        pulse.answered(at(3), nonce);
-        assert_eq!(pulse.rtt(), Some(Duration::from_millis(875)));
-        let nonce = pulse.ask(at(3), PingKind::Drained);
+        pulse.answered(at(5), nonce);
+        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)));
+        let nonce = pulse.ask(at(5), PingKind::Alive);
+        assert_eq!(pulse.answered(at(5), nonce), Some(PingKind::Alive));
+        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)), "no network is that fast");
+        let nonce = pulse.ask(at(5), PingKind::Drained);
         assert_eq!(pulse.answered(at(9), nonce), Some(PingKind::Drained));
-        assert_eq!(pulse.rtt(), Some(Duration::from_millis(875)));
+        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)));
     }
 }

@@ -121,7 +121,6 @@ impl Swarm {
         self.take_payload(now, link, data, skip, message_len.saturating_sub(skip), out)
     }
 
-    #[expect(clippy::too_many_arguments, reason = "a data frame taken apart")]
     pub(super) fn take_payload(
         &mut self,
         now: Time,

@@ -10,6 +10,7 @@ use crate::id::LinkId;
 use crate::interop::Numbering;
 use crate::interop::command::is_framed;
 use crate::interop::identity::{Properties, Version, stream_swarms};
+use crate::json::Value;
 use crate::time::Time;
 
 /// What a message has at least that may be a command.
@@ -61,13 +62,14 @@ impl Shell {
     /// JSON: `[track, audio, properties]` for each.
     #[wasm_bindgen(js_name = stockStreams)]
     pub fn stock_streams(&self, v3: bool, manifest: &str, streams: &str) -> Result<(), JsError> {
-        let streams: Vec<(String, bool, Properties)> = serde_json::from_str(streams)?;
+        let streams = Value::parse(streams).map_err(|error| JsError::new(&error.to_string()))?;
         let version = if v3 { Version::V3 } else { Version::V2 };
-        let mut tracks = Vec::with_capacity(streams.len());
-        let mut described = Vec::with_capacity(streams.len());
-        for (track, audio, properties) in streams {
-            tracks.push(parse_track(&track)?);
-            described.push((if audio { TrackKind::Audio } else { TrackKind::Main }, properties));
+        let (mut tracks, mut described) = (Vec::new(), Vec::new());
+        for stream in streams.as_array().unwrap_or_default() {
+            let Some([track, audio, properties]) = stream.as_array() else { continue };
+            tracks.push(parse_track(track.as_str().unwrap_or_default())?);
+            let kind = if audio.as_bool() == Some(true) { TrackKind::Audio } else { TrackKind::Main };
+            described.push((kind, Properties::from_json(properties)));
         }
         let swarms = tracks.into_iter().zip(stream_swarms(version, manifest, &described)).collect();
         self.driver.input(Input::StockSwarms { swarms });

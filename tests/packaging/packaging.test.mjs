@@ -37,6 +37,7 @@ test("the tarball holds what is needed and nothing else", async () => {
     "dist/index.js",
     "dist/index.d.ts",
     "dist/hlswarm_bg.wasm",
+    "dist/hlswarm-interop_bg.wasm",
   ]) {
     assert.ok(files.includes(needed), needed);
   }

@@ -120,7 +120,12 @@ impl Engine {
 
     /// Whether a peer may be asked for a segment that it is said to have in this state: stock peers have whole segments
     /// only and serve one request at a time.
-    pub(in crate::engine) fn stock_peer_free(&self, link: LinkId, state: HaveState, outstanding: usize) -> bool {
+    pub(in crate::engine) fn stock_peer_free(
+        &self,
+        link: LinkId,
+        state: HaveState,
+        outstanding: usize,
+    ) -> bool {
         !link.is_stock() || state == HaveState::Loaded && outstanding == 0
     }
 

@@ -19,8 +19,8 @@ use crate::sorted::{SortedMap, SortedSet};
 use crate::time::{Deadline, Wake};
 use crate::timeline::Timeline;
 
-use super::io::{Input, Output};
 use super::Engine;
+use super::io::{Input, Output};
 
 use swarms::Stream;
 
@@ -93,15 +93,9 @@ impl Engine {
                 self.stock_frame_out(link, &frame);
                 None
             }
-            Output::SendData { link, head, blob, at, len } if link.is_stock() => {
-                self.stock_body_out(link, &head, len).then_some(Output::SendData {
-                    link,
-                    head: Vec::new(),
-                    blob,
-                    at,
-                    len,
-                })
-            }
+            Output::SendData { link, head, blob, at, len } if link.is_stock() => self
+                .stock_body_out(link, &head, len)
+                .then_some(Output::SendData { link, head: Vec::new(), blob, at, len }),
             Output::CloseLink { link } => {
                 self.interop.gateways.remove(&link);
                 Some(output)
@@ -126,9 +120,12 @@ impl Engine {
         let announcements = self.interop.gateways.values().filter_map(Gateway::announce_due).min();
         let leaving = self.interop.streams.iter().filter_map(Stream::leaves_at).min();
         let signals = self.interop.streams.iter().filter_map(|stream| stream.signal.next_deadline());
-        [announcements.map(|at| Deadline::new(at, Wake::Peer)), leaving.map(|at| Deadline::new(at, Wake::Tracker))]
-            .into_iter()
-            .chain(signals.map(Some))
-            .fold(None, Deadline::earliest)
+        [
+            announcements.map(|at| Deadline::new(at, Wake::Peer)),
+            leaving.map(|at| Deadline::new(at, Wake::Tracker)),
+        ]
+        .into_iter()
+        .chain(signals.map(Some))
+        .fold(None, Deadline::earliest)
     }
 }

@@ -279,4 +279,3 @@ impl Engine {
         self.signal.swarm_size().max(stock)
     }
 }
-

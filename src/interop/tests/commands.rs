@@ -6,7 +6,9 @@ use proptest::prelude::*;
 use serde_json::Value;
 
 use super::identity::vectors;
-use crate::interop::command::{Command, CommandError, JOIN_TIMEOUT, Joiner, MAX_JOINED_BYTES, Subject, is_framed};
+use crate::interop::command::{
+    Command, CommandError, JOIN_TIMEOUT, Joiner, MAX_JOINED_BYTES, Subject, is_framed,
+};
 use crate::time::Time;
 
 fn bytes(hex: &Value) -> Vec<u8> {
@@ -145,7 +147,10 @@ fn parts_without_a_beginning_or_too_far_apart_are_left_out() {
     assert_eq!(joiner.push(late, &parts[2]), Ok(None), "the beginning is forgotten");
     // A new beginning ends the old one.
     assert_eq!(joiner.push(late, &parts[0]), Ok(None));
-    assert_eq!(joiner.push(late, b"cstr\x03i\x01\x05r\x01\x2acend").unwrap().unwrap(), b"\x03i\x01\x05r\x01\x2a");
+    assert_eq!(
+        joiner.push(late, b"cstr\x03i\x01\x05r\x01\x2acend").unwrap().unwrap(),
+        b"\x03i\x01\x05r\x01\x2a"
+    );
 }
 
 #[test]
@@ -191,10 +196,16 @@ fn any_command() -> impl Strategy<Value = Command> {
     let subject = (id.clone(), number.clone()).prop_map(|(segment, request)| Subject { segment, request });
     prop_oneof![
         (ids.clone(), ids).prop_map(|(loaded, loading)| Command::Announcement { loaded, loading }),
-        (id.clone(), number.clone(), number.clone())
-            .prop_map(|(segment, request, from)| Command::Request { segment, request, from }),
-        (id, number.clone(), number)
-            .prop_map(|(segment, request, bytes)| Command::Data { segment, request, bytes }),
+        (id.clone(), number.clone(), number.clone()).prop_map(|(segment, request, from)| Command::Request {
+            segment,
+            request,
+            from
+        }),
+        (id, number.clone(), number).prop_map(|(segment, request, bytes)| Command::Data {
+            segment,
+            request,
+            bytes
+        }),
         subject.clone().prop_map(Command::Completed),
         subject.clone().prop_map(Command::Absent),
         subject.prop_map(Command::Cancel),

@@ -35,7 +35,11 @@ fn every_golden_stream_has_its_info_hash() {
         }
         let properties = Properties::from_json(&crate::json::Value::parse(&properties.to_string()).unwrap());
         let kind = if stream["type"] == "main" { TrackKind::Main } else { TrackKind::Audio };
-        assert_eq!(hashes(Version::V2, &[(kind, properties)]), [stream["infoHash"].as_str().unwrap()], "{stream}");
+        assert_eq!(
+            hashes(Version::V2, &[(kind, properties)]),
+            [stream["infoHash"].as_str().unwrap()],
+            "{stream}"
+        );
     }
 }
 
@@ -72,7 +76,10 @@ fn a_variant_without_a_bitrate_is_unknown_in_all() {
 #[test]
 fn version_3_takes_properties_as_they_are_and_the_bitrate_only_where_it_must() {
     let rung = |bitrate, height| {
-        (TrackKind::Main, Properties { height: Some(height), codecs: Some("avc1.66.30".into()), ..video(bitrate) })
+        (
+            TrackKind::Main,
+            Properties { height: Some(height), codecs: Some("avc1.66.30".into()), ..video(bitrate) },
+        )
     };
     let ladder = hashes(Version::V3, &[rung(1, 360), rung(2, 720)]);
     assert_eq!(ladder, hashes(Version::V3, &[rung(5, 360), rung(6, 720)]), "packagers measure it anew");
@@ -82,8 +89,7 @@ fn version_3_takes_properties_as_they_are_and_the_bitrate_only_where_it_must() {
     assert_ne!(twins[0], ladder[0]);
     let audio = (TrackKind::Audio, rung(1, 360).1);
     assert_eq!(hashes(Version::V3, &[rung(1, 360), audio])[0], ladder[0], "audio is told apart by its kind");
-    let hexadecimal =
-        (TrackKind::Main, Properties { codecs: Some("avc1.42001e".into()), ..rung(1, 360).1 });
+    let hexadecimal = (TrackKind::Main, Properties { codecs: Some("avc1.42001e".into()), ..rung(1, 360).1 });
     assert_ne!(hashes(Version::V3, &[hexadecimal]), hashes(Version::V3, &[rung(1, 360)]));
     assert_ne!(hashes(Version::V2, &[rung(1, 360)]), hashes(Version::V3, &[rung(1, 360)]));
 }
