@@ -333,5 +333,5 @@ impl Engine {
 /// Whether so much of a download has arrived that finishing it is cheaper than having fetched it for nothing.
 fn nearly_done(download: &Download) -> bool {
     let received = download.received.len();
-    download.total.bytes().is_some_and(|total| received * 4 >= total * 3)
+    download.total.bytes().is_some_and(|total| received.saturating_mul(4) >= total.saturating_mul(3))
 }

@@ -128,7 +128,7 @@ impl Engine {
             return Some(ByteRange::len(range));
         }
         match self.media_rates.get(&key.track).and_then(RateEstimate::bps) {
-            Some(bps) => Some(bps * u64::from(segment.duration_ms) / 8000),
+            Some(bps) => Some(bps.saturating_mul(segment.duration_ms.into()) / 8000),
             None => self.timeline.typical_bytes(key),
         }
     }

@@ -30,7 +30,8 @@ impl Engine {
         if room == 0 || !self.downloads.is_wanted(key) && self.needed_lacks_room() {
             return;
         }
-        let likely = self.expected_bytes(key).map_or(UNKNOWN_PIECE_BYTES, |bytes| bytes + bytes / 4);
+        let likely =
+            self.expected_bytes(key).map_or(UNKNOWN_PIECE_BYTES, |bytes| bytes.saturating_add(bytes / 4));
         let missing = match self.downloads.get(key) {
             Some(download) => {
                 let least = download.received.end() + LEAST_PIECE_BYTES;

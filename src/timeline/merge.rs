@@ -16,13 +16,16 @@ const MAX_PAST: usize = 512;
 /// Cuts an update to what can be used and tells how many entries were left out.
 pub(super) fn keep_fitting(segments: &mut Vec<SegmentInfo>, live: bool, max: usize) -> usize {
     let given = segments.len();
+    // There is nothing to fetch of an empty range, and no request for one that begins behind its end.
+    segments.retain(|segment| segment.byte_range.is_none_or(|range| !range.is_empty()));
+    let kept = segments.len();
     let ordered = segments
         .windows(2)
         .position(|pair| match pair {
             [a, b] => b.sequence <= a.sequence || b.discontinuity < a.discontinuity,
             _ => false,
         })
-        .map_or(given, |last| last + 1);
+        .map_or(kept, |last| last + 1);
     segments.truncate(ordered);
     if segments.len() > max {
         if live {

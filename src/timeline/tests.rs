@@ -280,6 +280,11 @@ fn hostile_playlists_are_cut() {
     let mut backwards = update(false, 0..10);
     backwards.segments[6].discontinuity = 5;
     assert_eq!(timeline.update(backwards).refused, 3);
+    let mut empty = update(false, 0..5);
+    empty.segments[2].byte_range = Some(ByteRange { start: 9, end: 9 });
+    empty.segments[3].byte_range = Some(ByteRange { start: 9, end: 3 });
+    assert_eq!(timeline.update(empty).refused, 2);
+    assert_eq!(listed(&timeline), [0, 1, 4]);
 
     timeline.update(TimelineUpdate { track: TrackId(1), ..update(false, 0..3) });
     timeline.update(update(false, 0..6));

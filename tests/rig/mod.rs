@@ -73,7 +73,7 @@ pub struct Rig {
     next_wake: Option<Time>,
     next_request: u32,
     next_peer: u32,
-    answered: Vec<LinkId>,
+    pub answered: Vec<LinkId>,
 }
 
 pub fn track() -> TrackId {
