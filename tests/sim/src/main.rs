@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hlswarm_sim::regression;
-use hlswarm_sim::report::{Row, table};
+use hlswarm_sim::report::{Row, fault_table, table};
 use hlswarm_sim::run::{RunResult, RunSetup};
 use hlswarm_sim::scenario::Scenario;
 use hlswarm_sim::world::Mode;
@@ -27,6 +27,7 @@ usage: cargo run --release -p hlswarm-sim -- [options]
   --option PATH=VALUE    an hlswarm option over the scenario's, e.g. loader.coordination=random; may be repeated
   --baseline KIND        compare with: plain (the player alone), http-only (hlswarm without peers), none
                          (default plain)
+  --table KIND           which columns: all, or faults (stalls, wrong buffers, recovery) (default all)
   --threads N            threads for each run (default: 2, never more than the machine has); changes no result
   --json FILE            write the figures as JSON
   --log FILE             write what every viewer did; for small runs
@@ -45,6 +46,7 @@ struct Args {
     length_s: Option<f64>,
     overrides: Vec<(String, serde_json::Value)>,
     baseline: Option<Mode>,
+    table: fn(&[Row]) -> String,
     threads: usize,
     json: Option<PathBuf>,
     log: Option<PathBuf>,
@@ -86,6 +88,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
         length_s: None,
         overrides: Vec::new(),
         baseline: Some(Mode::Plain),
+        table,
         threads: cores.min(2),
         json: None,
         log: None,
@@ -102,6 +105,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
             Long("length") => args.length_s = Some(parser.value()?.parse()?),
             Long("option") => args.overrides.push(option(&parser.value()?.string()?)?),
             Long("baseline") => args.baseline = baseline(&parser.value()?.string()?)?,
+            Long("table") => args.table = table_kind(&parser.value()?.string()?)?,
             Long("threads") => args.threads = parser.value()?.parse()?,
             Long("json") => args.json = Some(parser.value()?.into()),
             Long("log") => args.log = Some(parser.value()?.into()),
@@ -142,6 +146,14 @@ fn baseline(text: &str) -> Result<Option<Mode>, lexopt::Error> {
         "http-only" => Ok(Some(Mode::HttpOnly)),
         "none" => Ok(None),
         _ => Err(format!("--baseline {text}: allowed is plain, http-only or none").into()),
+    }
+}
+
+fn table_kind(text: &str) -> Result<fn(&[Row]) -> String, lexopt::Error> {
+    match text {
+        "all" => Ok(table),
+        "faults" => Ok(fault_table),
+        _ => Err(format!("--table {text}: allowed is all or faults").into()),
     }
 }
 
@@ -223,7 +235,7 @@ fn run(args: &Args) -> Result<bool, String> {
             }
         }
     }
-    println!("{}", table(&rows));
+    println!("{}", (args.table)(&rows));
     if let Some(path) = &args.json {
         let text = serde_json::to_string_pretty(&rows).map_err(|error| error.to_string())?;
         write(path, &text)?;

@@ -25,11 +25,27 @@ pub(crate) struct Seen {
     pub startup_us: Option<u64>,
     pub stalls: u32,
     pub stall_us: u64,
+    /// Each stall: when it began and when it ended.
+    pub stalled: Vec<(u64, u64)>,
     /// Segments given up, which a page has to recover from.
     pub failures: u32,
     /// Times that a live window left the player behind.
     pub jumps: u32,
     pub segments: u32,
+}
+
+impl Seen {
+    fn stalled(&mut self, since_us: u64, until_us: u64) {
+        self.stall_us += until_us.saturating_sub(since_us);
+        self.stalled.push((since_us, until_us));
+    }
+
+    /// How long after a moment the stall went on that lasted then or began within the next ten seconds; 0 without one.
+    pub(crate) fn recovered_us(&self, moment_us: u64) -> u64 {
+        let late_us = moment_us + 10_000_000;
+        let of_it = self.stalled.iter().filter(|(since, until)| *since <= late_us && *until > moment_us);
+        of_it.map(|(_, until)| until - moment_us).max().unwrap_or(0)
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -205,7 +221,7 @@ impl Player {
         {
             match self.state {
                 State::Starting => self.seen.startup_us = Some(now_us - self.opened_us),
-                State::Stalled { since_us } => self.seen.stall_us += now_us - since_us,
+                State::Stalled { since_us } => self.seen.stalled(since_us, now_us),
                 State::Playing | State::Ended => return,
             }
             self.state = State::Playing;
@@ -457,7 +473,7 @@ impl Player {
             self.advance(now_us, catalog);
         }
         if let State::Stalled { since_us } = self.state {
-            self.seen.stall_us += now_us.saturating_sub(since_us);
+            self.seen.stalled(since_us, now_us);
         }
     }
 }

@@ -59,6 +59,11 @@ pub struct Row {
     pub http_stall_s: Option<f64>,
     /// The largest excess of one viewer's stalls over its stalls without peers, in milliseconds.
     pub most_extra_stall_ms: Option<f64>,
+    /// How long after the end of the last fault (its beginning, if it has no end) the last player went on that stalled
+    /// then, in seconds: with peers and without. `None` without a fault.
+    pub recovered_s: Option<(f64, Option<f64>)>,
+    /// What the scenario says of itself.
+    pub about: String,
     /// Start-up, median, in milliseconds.
     pub startup_p50_ms: Option<f64>,
     /// Start-up, 95th percentile.
@@ -179,6 +184,9 @@ impl Row {
             http_stall_s: expected
                 .map(|out| out.tallies.iter().map(|tally| tally.seen.stall_us).sum::<u64>() as f64 / 1e6),
             most_extra_stall_ms: expected.map(|out| most_extra(tallies, &out.tallies)),
+            recovered_s: last_fault_us(world)
+                .map(|at| (recovered_s(tallies, at), expected.map(|out| recovered_s(&out.tallies, at)))),
+            about: world.scenario.about.clone(),
             startup_p50_ms: percentile(&mut start, 0.5),
             startup_p95_ms: percentile(&mut start, 0.95),
             http_startup_p50_ms: percentile(&mut http_start, 0.5),
@@ -228,6 +236,20 @@ fn most_extra(tallies: &[Tally], alone: &[Tally]) -> f64 {
         / 1000.0
 }
 
+/// When the last fault was over, or began if it has no end.
+fn last_fault_us(world: &World) -> Option<u64> {
+    let moments = world
+        .scenario
+        .fault
+        .iter()
+        .map(|fault| if fault.until_s().is_finite() { fault.until_s() } else { fault.at_s });
+    moments.map(|at_s| (at_s * 1e6) as u64).max()
+}
+
+fn recovered_s(tallies: &[Tally], moment_us: u64) -> f64 {
+    tallies.iter().map(|tally| tally.seen.recovered_us(moment_us)).max().unwrap_or(0) as f64 / 1e6
+}
+
 /// A column of the table: its head and what it shows of a row.
 type Column = (&'static str, fn(&Row) -> String);
 
@@ -265,15 +287,38 @@ const COLUMNS: &[Column] = &[
     ("wall s", |row| format!("{:.1}", row.wall_s)),
 ];
 
+/// What matters of a fault.
+const FAULT_COLUMNS: &[Column] = &[
+    ("fault", |row| format!("{}: {}", row.scenario, row.about)),
+    ("stalls (HTTP)", |row| format!("{} ({})", row.stalls, optional(row.http_stalls.map(f64::from), 0))),
+    ("stall s (HTTP)", |row| format!("{:.1} ({})", row.stall_s, optional(row.http_stall_s, 1))),
+    ("most extra ms", |row| optional(row.most_extra_stall_ms, 0)),
+    ("wrong buffers", |row| row.wrong.to_string()),
+    ("recovered in s (HTTP)", |row| match row.recovered_s {
+        Some((with, without)) => format!("{with:.1} ({})", optional(without, 1)),
+        None => "-".to_owned(),
+    }),
+    ("P2P ratio", |row| format!("{:.3}", row.p2p_ratio)),
+];
+
 fn optional(value: Option<f64>, digits: usize) -> String {
     value.map_or_else(|| "-".to_owned(), |value| format!("{value:.digits$}"))
 }
 
 /// The rows as a Markdown table with aligned columns.
 pub fn table(rows: &[Row]) -> String {
+    columns(rows, COLUMNS)
+}
+
+/// The rows as [`table`], with what matters when something goes wrong.
+pub fn fault_table(rows: &[Row]) -> String {
+    columns(rows, FAULT_COLUMNS)
+}
+
+fn columns(rows: &[Row], columns: &[Column]) -> String {
     let cells: Vec<Vec<String>> =
-        rows.iter().map(|row| COLUMNS.iter().map(|(_, show)| show(row)).collect()).collect();
-    let widths: Vec<usize> = COLUMNS
+        rows.iter().map(|row| columns.iter().map(|(_, show)| show(row)).collect()).collect();
+    let widths: Vec<usize> = columns
         .iter()
         .enumerate()
         .map(|(index, (head, _))| cells.iter().map(|row| row[index].len()).max().unwrap_or(0).max(head.len()))
@@ -286,7 +331,7 @@ pub fn table(rows: &[Row]) -> String {
             .collect();
         format!("|{}|\n", cells.join("|"))
     };
-    let mut out = line(COLUMNS.iter().map(|(head, _)| *head).collect());
+    let mut out = line(columns.iter().map(|(head, _)| *head).collect());
     out += &format!("|{}|\n", widths.iter().map(|width| "-".repeat(width + 2)).collect::<Vec<_>>().join("|"));
     for row in &cells {
         out += &line(row.iter().map(String::as_str).collect());

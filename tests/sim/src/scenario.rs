@@ -297,6 +297,8 @@ pub enum FaultKind {
     Offline,
     /// The page is hidden: its timers run once a second at most.
     Hidden,
+    /// The network is metered: nothing may be uploaded.
+    Metered,
     /// The machine sleeps: nothing runs, connections break.
     Sleep,
     /// Viewers close their tab (`vanish` false) or vanish.

@@ -367,6 +367,7 @@ impl Viewer {
                 self.hidden = begins;
                 self.feed(Input::Visibility { hidden: begins }, ctx);
             }
+            FaultKind::Metered => self.feed(Input::Network { online: true, metered: begins }, ctx),
             FaultKind::P2pOff => {
                 self.feed(Input::UseP2p { enabled: !begins }, ctx);
                 if begins && !(self.links.is_empty() && self.sockets.is_empty()) {
