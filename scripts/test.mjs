@@ -60,6 +60,11 @@ const stages = {
     counts: true,
     steps: () => [cargo("test", "--locked", "--release", "-p", "hlswarm-sim")],
   },
+  fuzz: {
+    what: "a few seconds of fuzzing for everything that strangers send",
+    needs: ["rust", "cxx"],
+    steps: () => [{ command: at("fuzz", "run.sh"), args: ["all", "3"], env: { HLSWARM_FUZZ_SEED: "1" } }],
+  },
   js: {
     what: "TypeScript and helpers",
     needs: ["npm", "ffmpeg"],

@@ -82,6 +82,12 @@ async function ensureRust() {
   if (!which("cc")) await installPackages(["gcc", "libc6-dev"], "put a C compiler named cc on the path");
 }
 
+/** libFuzzer, which the fuzz targets are linked with, is C++. */
+async function ensureCxx() {
+  if (!which(process.env.CXX || "c++"))
+    await installPackages(["g++"], "put a C++ compiler named c++ on the path");
+}
+
 /** npm packages exactly as in the lock file, without running scripts of theirs: none of ours needs its own. */
 async function ensureNpmPackages() {
   const stamp = path.join(cache, "npm-packages");
@@ -170,6 +176,7 @@ async function ensureNats() {
 /** What can be asked for, in the order in which it is set up. */
 const steps = {
   rust: ensureRust,
+  cxx: ensureCxx,
   npm: ensureNpmPackages,
   wasm: async () => {
     const toolchain = await ensureWasmTarget({ say, must, installPackages });
@@ -187,7 +194,7 @@ const steps = {
 /**
  * Sets up what is asked for.
  *
- * @param {("rust" | "npm" | "wasm" | "chromium" | "ffmpeg" | "nats")[]} [needs] everything by default
+ * @param {("rust" | "cxx" | "npm" | "wasm" | "chromium" | "ffmpeg" | "turn" | "nats")[]} [needs] everything by default
  */
 export async function setUp(needs = Object.keys(steps)) {
   const unknown = needs.filter((name) => !steps[name]);
