@@ -36,6 +36,10 @@ export interface Events {
   segmentFailed: { type: "segmentFailed"; key: SegmentKey; message: string };
   /** A download from a peer was given up and HTTP took over. */
   fallback: { type: "fallback"; key: SegmentKey; reason: string; keptBytes: number };
+  /** Bytes of a segment proved wrong: not played, not kept, fetched again. `peers` had sent them; none if the CDN had. */
+  segmentRefused: { type: "segmentRefused"; key: SegmentKey; peers: string[] };
+  /** Signed records could not be had or were not taken; what they are about comes over HTTP alone. */
+  recordsRefused: { type: "recordsRefused"; reason: string };
   /** A segment was dropped from the cache. */
   segmentEvicted: { type: "segmentEvicted"; key: SegmentKey };
   /** A segment that could have been shared was left to hls.js's own loader. */

@@ -21,6 +21,12 @@ export interface HostSetup {
     range: { start: number; end: number } | null,
     signal: AbortSignal,
   ): Request | Promise<Request> | ((sink: FetchSink) => () => void);
+  /** Whether an Ed25519 signature holds. */
+  checkSignature(
+    publicKey: Uint8Array<ArrayBuffer>,
+    message: Uint8Array<ArrayBuffer>,
+    signature: Uint8Array<ArrayBuffer>,
+  ): Promise<boolean>;
   /** Tells the page. */
   event(event: Event): void;
   /** The engine broke: everything of it has been ended. Called once. */
@@ -153,6 +159,16 @@ export class Host {
 
   event(event: Event): void {
     this.#setup.event(event);
+  }
+
+  /** SHA-256, where the browser offers it: pages that did not come over HTTPS have no WebCrypto. */
+  digest(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> | undefined {
+    return globalThis.crypto?.subtle?.digest("SHA-256", bytes);
+  }
+
+  /** The views are into the engine's memory: they are copied before anything waits. */
+  checkSignature(publicKey: Uint8Array, message: Uint8Array, signature: Uint8Array): Promise<boolean> {
+    return this.#setup.checkSignature(publicKey.slice(), message.slice(), signature.slice());
   }
 
   async verify(

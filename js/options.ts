@@ -8,6 +8,8 @@ export interface Options {
   segments?: SegmentsOptions;
   /** How segments are fetched, kept and shared, and the hooks. */
   loader?: LoaderOptions & Hooks;
+  /** How bytes are known to be a segment's. */
+  integrity?: IntegrityOptions;
   /**
    * Whose swarms to join beside our own. With `"p2p-media-loader"` viewers of p2p-media-loader 2.3 to 4.x and of
    * hlswarm share segments; version "v3" is that of 5.x. Loads a larger engine. Default: nobody's.
@@ -23,6 +25,23 @@ export interface SegmentsOptions {
   forwardSegmentCount?: number;
   /** Names the swarm; equal on all viewers who shall share. Default: the manifest's URL without its query. */
   swarmId?: string;
+}
+
+/** How bytes are known to be a segment's; `docs/integrity.md` says what each mode prevents. */
+export interface IntegrityOptions {
+  /**
+   * What bytes are held against. `auto` (default): what HTTP serves. `signed`: signed records; a segment without one is
+   * not shared. `off`: their length, and your `segmentValidator`.
+   */
+  mode?: "off" | "auto" | "signed";
+  /** With `signed`: the Ed25519 keys of which one must have signed, as 64 hexadecimal digits each. */
+  publicKeys?: string[];
+  /** With `signed`: the stream's name as given to `hlswarm-sign --stream`. */
+  stream?: string;
+  /** With `signed`: where a playlist's records are; `{playlist}` is its URL without query. Default `{playlist}.hsig`. */
+  sidecar?: string;
+  /** With `signed`: records of live tracks are refused when they are older, in milliseconds. Default 86400000. */
+  maxAgeMs?: number;
 }
 
 /** How segments are fetched, kept and shared. */

@@ -13,6 +13,7 @@ import { Host } from "./host.js";
 import { prepareRequest } from "./http-requests.js";
 import { type Options, type ParsedOptions, parseOptions, type SegmentInfo } from "./options.js";
 import { rtcConfigProblems } from "./rtc-config.js";
+import type { Sidecars } from "./signed.js";
 import { addTotals, type EngineStats, NO_STATS, type Stats } from "./stats.js";
 
 /** A segment asked for while the engine loads waits so long for it, in milliseconds. */
@@ -31,6 +32,7 @@ export class Session implements Hub, PlayerListener {
   readonly events = new Emitter();
   readonly #hls: Hls;
   readonly #player: Player;
+  readonly #options: Options;
   readonly #parsed: ParsedOptions;
   readonly #environment: Environment;
   readonly #timelines = new Timelines();
@@ -38,6 +40,7 @@ export class Session implements Hub, PlayerListener {
   readonly #loader: LoaderClass;
   #engine: Engine | null = null;
   #run: Run | null = null;
+  #sidecars: Promise<Sidecars> | null = null;
   #manifest: string | null = null;
   /** What the player read at it last. */
   #read: Parameters<PlayerListener["parsed"]> | null = null;
@@ -52,6 +55,7 @@ export class Session implements Hub, PlayerListener {
 
   constructor(hls: Hls, options: Options, loadEngine: () => Promise<Engine>) {
     this.#hls = hls;
+    this.#options = options;
     this.#parsed = parseOptions(options, isPhone());
     this.#ownLoaders = { fLoader: hls.config.fLoader as LoaderClass | undefined };
     this.#loader = createLoaderClass(this, () => this.#ownLoader());
@@ -121,6 +125,7 @@ export class Session implements Hub, PlayerListener {
       const { version } = this.#parsed.interop ?? {};
       if (version) this.#engine?.interop?.tellPlaylist(shell, version, track, details);
     });
+    this.#loadRecords(details.url, details.live);
   }
 
   moved(details: Parameters<PlayerListener["moved"]>[0]): void {
@@ -247,6 +252,7 @@ export class Session implements Hub, PlayerListener {
           customLoader: this.#customLoader(),
         });
       },
+      checkSignature: async (...signed) => (await loadSigned()).checkSignature(...signed),
       event: (event) => this.#emit(event),
       broken: (error) => this.#fail(error),
     });
@@ -259,7 +265,7 @@ export class Session implements Hub, PlayerListener {
       if (this.#p2p !== null) shell.setP2P(this.#p2p);
       this.#tellStreams();
       this.#player.tell();
-      shell.start();
+      shell.start(Date.now());
     });
   }
 
@@ -282,6 +288,8 @@ export class Session implements Hub, PlayerListener {
     this.#before = addTotals(this.#before, { ...this.#snapshot(), ...NO_PEERS });
     this.#last = NO_STATS;
     this.#run = null;
+    this.#sidecars?.then((sidecars) => sidecars.stop()).catch(() => {});
+    this.#sidecars = null;
     if (this.#state === "running") this.#state = "idle";
     const { host, shell } = run;
     if (host.dead) return;
@@ -323,6 +331,23 @@ export class Session implements Hub, PlayerListener {
     run?.host.attempt(() => call(run.shell));
   }
 
+  /** With signed records: fetches those of a playlist. */
+  #loadRecords(playlist: string, live: boolean): void {
+    const { integrity } = this.#options;
+    if (integrity?.mode !== "signed" || this.#state !== "running") return;
+    this.#sidecars ??= loadSigned().then(
+      ({ Sidecars }) =>
+        new Sidecars(integrity.sidecar, {
+          records: (bytes) => this.#tell((shell) => shell.sidecar(bytes)),
+          missing: (reason) => this.#emit({ type: "recordsRefused", reason }),
+        }),
+    );
+    this.#sidecars.then(
+      (sidecars) => sidecars.load(playlist, live),
+      (error: unknown) => this.#emit({ type: "recordsRefused", reason: String(error) }),
+    );
+  }
+
   #emit(event: Event): void {
     this.events.emit(event);
   }
@@ -346,6 +371,9 @@ export class Session implements Hub, PlayerListener {
     return config.loader as unknown as LoaderClass;
   }
 }
+
+/** What only pages with signed records need is loaded when they do. */
+const loadSigned = () => import("./signed.js");
 
 const NO_PEERS = { peers: 0, peerList: [], trackers: [], swarmSize: 0, httpDownloads: 0, p2pDownloads: 0 };
 

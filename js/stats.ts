@@ -30,6 +30,28 @@ export interface Stats {
   httpRateBps: number;
   /** Whether peers are in use. */
   p2pEnabled: boolean;
+  /** What was found out about the bytes. */
+  integrity: IntegrityStats;
+}
+
+/** What was found out about the bytes that came. */
+export interface IntegrityStats {
+  /** What they are held against; `off` also where no tracker is set. */
+  mode: "off" | "auto" | "signed";
+  /** Segments with a signed record. */
+  records: number;
+  /** Bytes that were held against a signed record and were right. */
+  verifiedBytes: number;
+  /** Segments from peers of which a part was fetched from the CDN to be compared. */
+  checks: number;
+  /** The bytes fetched for that. */
+  checkBytes: number;
+  /** Segments from peers that were fetched again over HTTP because something spoke against them. */
+  disputes: number;
+  /** Segments of which wrong bytes had come. */
+  refusedSegments: number;
+  /** Bytes thrown away because they were wrong or doubted. */
+  refusedBytes: number;
 }
 
 /** One peer. */
@@ -71,6 +93,16 @@ export const NO_STATS: EngineStats = {
   p2pDownloads: 0,
   httpRateBps: 0,
   p2pEnabled: false,
+  integrity: {
+    mode: "off",
+    records: 0,
+    verifiedBytes: 0,
+    checks: 0,
+    checkBytes: 0,
+    disputes: 0,
+    refusedSegments: 0,
+    refusedBytes: 0,
+  },
 };
 
 /** The bytes that were counted before, plus those of the engine that runs now. */

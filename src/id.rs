@@ -3,7 +3,7 @@
 use std::fmt;
 
 use serde::{Serialize, Serializer};
-use sha1::{Digest, Sha1};
+use sha1::{Digest as _, Sha1};
 
 macro_rules! counter_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -113,6 +113,18 @@ impl ByteRange {
     /// Whether the range holds no byte.
     pub const fn is_empty(self) -> bool {
         self.end <= self.start
+    }
+}
+
+/// The first 16 bytes of a SHA-256: what identifies a block of a segment, or a whole one. Nobody can make other bytes
+/// with a given digest (2^128 tries); whoever makes both of two byte strings could let them collide (2^64), which gains
+/// a publisher nothing.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest(pub [u8; 16]);
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

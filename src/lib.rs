@@ -15,6 +15,7 @@
 //! | [`timeline`] | which segments exist: tracks, the live window, stable keys |
 //! | [`schedule`] | what to fetch, from where, when |
 //! | [`swarm`] | the peers: admission, handshake, what they have, upload slots |
+//! | [`integrity`] | digests, signed records, and what peers say of digests |
 //! | [`wire`] | the binary frames between peers |
 //! | [`signal`] | tracker sessions and link negotiation |
 //! | `interop` | one swarm with p2p-media-loader (feature `interop`) |
@@ -29,6 +30,7 @@ pub mod cache;
 pub mod config;
 pub mod engine;
 pub mod id;
+pub mod integrity;
 #[cfg(feature = "interop")]
 pub mod interop;
 pub mod json;

@@ -3,7 +3,8 @@
 use std::ops::RangeInclusive;
 
 use super::error::Problem;
-use super::{Coordination, Preset};
+use super::integrity::{key_from_hex, to_hex};
+use super::{Coordination, IntegrityMode, Preset, PublicKeys};
 use crate::json::Value;
 
 /// The type of an option.
@@ -214,6 +215,11 @@ impl Choice for Coordination {
     ];
 }
 
+impl Choice for IntegrityMode {
+    const CHOICES: &'static [(&'static str, Self)] =
+        &[("off", IntegrityMode::Off), ("auto", IntegrityMode::Auto), ("signed", IntegrityMode::Signed)];
+}
+
 impl Choice for Preset {
     const CHOICES: &'static [(&'static str, Self)] = &[("vod", Preset::Vod), ("live", Preset::Live)];
 }
@@ -246,6 +252,50 @@ impl Field for Coordination {
 
     fn show(&self) -> String {
         show_choice(self)
+    }
+}
+
+impl Field for IntegrityMode {
+    type Allowed = ();
+
+    fn read(value: &Value, (): &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        read_choice(value, path, out)
+    }
+
+    fn allowed((): &()) -> String {
+        names::<Self>()
+    }
+
+    fn show(&self) -> String {
+        show_choice(self)
+    }
+}
+
+/// A list of public keys, bounded in number.
+impl Field for PublicKeys {
+    type Allowed = usize;
+
+    fn read(value: &Value, allowed: &usize, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        let list = value.as_array().filter(|list| list.len() <= *allowed);
+        let list = refuse(list, value, path, Self::allowed(allowed), out)?;
+        let problems_before = out.len();
+        let mut keys = Vec::with_capacity(list.len());
+        for (index, entry) in list.iter().enumerate() {
+            let key = entry.as_str().and_then(key_from_hex);
+            let allowed =
+                "an Ed25519 public key: 64 hexadecimal digits, as hlswarm-sign prints it".to_owned();
+            keys.extend(refuse(key, entry, &format!("{path}[{index}]"), allowed, out));
+        }
+        (out.len() == problems_before).then_some(PublicKeys(keys))
+    }
+
+    fn allowed(allowed: &usize) -> String {
+        format!("a list of at most {allowed} Ed25519 public keys")
+    }
+
+    fn show(&self) -> String {
+        let keys: Vec<String> = self.0.iter().map(|key| to_hex(key)).collect();
+        format!("{keys:?}")
     }
 }
 

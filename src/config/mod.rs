@@ -1,4 +1,4 @@
-//! The tuning objects: one JSON-able object with the sections `segments`, `loader` and `limits`.
+//! The tuning objects: one JSON-able object with the sections `segments`, `loader`, `integrity` and `limits`.
 //!
 //! Defaults come first, a [`Preset`] is laid over them, keys that the page gives win over both. Every option is
 //! declared once, in this module's sections, with its default, unit, bounds and meaning; parsing, errors,
@@ -19,6 +19,7 @@
 
 mod error;
 mod field;
+mod integrity;
 mod limits;
 mod loader;
 mod options;
@@ -27,6 +28,7 @@ mod segments;
 mod table;
 
 pub use error::{ConfigError, Problem, ProblemKind};
+pub use integrity::{IntegrityConfig, IntegrityMode, PublicKeys};
 pub use limits::LimitsConfig;
 pub use loader::{Coordination, LoaderConfig};
 pub use preset::Preset;
@@ -47,6 +49,8 @@ pub struct Config {
     pub segments: SegmentsConfig,
     /// How segments are fetched, kept and shared.
     pub loader: LoaderConfig,
+    /// How bytes are known to be a segment's.
+    pub integrity: IntegrityConfig,
     /// Bounds that protect the viewer from hostile or broken peers.
     pub limits: LimitsConfig,
     /// The preset that was laid over the defaults; default none.
@@ -55,7 +59,7 @@ pub struct Config {
 }
 
 /// The keys of the top level, for suggestions.
-const SECTIONS: [&str; 4] = ["segments", "loader", "limits", "presets"];
+const SECTIONS: [&str; 5] = ["segments", "loader", "integrity", "limits", "presets"];
 
 impl Config {
     /// Reads the options object: defaults, then its `presets`, then its other keys.
@@ -131,6 +135,27 @@ impl Config {
                 ("requestsOutstanding", limits.requests_outstanding as u64),
             ),
         ];
+        let integrity = &self.integrity;
+        if integrity.mode == IntegrityMode::Signed {
+            let missing = [
+                (
+                    "publicKeys",
+                    integrity.public_keys.0.is_empty(),
+                    Value::Array(Vec::new()),
+                    "at least one key",
+                ),
+                (
+                    "stream",
+                    integrity.stream.is_none(),
+                    Value::Null,
+                    "the name that the stream was signed with",
+                ),
+            ];
+            for (key, _, value, allowed) in missing.iter().filter(|(_, missing, ..)| *missing) {
+                let allowed = format!("{allowed} where integrity.mode is \"signed\"");
+                problems.push(Problem::value(format!("integrity.{key}"), value, allowed));
+            }
+        }
         for ((low_key, low), (high_key, high)) in pairs {
             let strict = low_key == "sendBufferLowBytes";
             if low > high || (strict && low == high) {
@@ -167,6 +192,7 @@ fn read(value: &Value, problems: &mut Vec<Problem>) -> Config {
         match key.as_str() {
             "segments" => config.segments.apply(section, problems),
             "loader" => config.loader.apply(section, problems),
+            "integrity" => config.integrity.apply(section, problems),
             "limits" => config.limits.apply(section, problems),
             "presets" => {}
             _ => problems.push(unknown("", key, section, &SECTIONS)),
@@ -176,8 +202,13 @@ fn read(value: &Value, problems: &mut Vec<Problem>) -> Config {
 }
 
 /// Every key of a section, for suggestions: section name and keys.
-const fn sections() -> [(&'static str, &'static [&'static str]); 3] {
-    [("segments", SegmentsConfig::KEYS), ("loader", LoaderConfig::KEYS), ("limits", LimitsConfig::KEYS)]
+const fn sections() -> [(&'static str, &'static [&'static str]); 4] {
+    [
+        ("segments", SegmentsConfig::KEYS),
+        ("loader", LoaderConfig::KEYS),
+        ("integrity", IntegrityConfig::KEYS),
+        ("limits", LimitsConfig::KEYS),
+    ]
 }
 
 #[cfg(test)]

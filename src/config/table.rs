@@ -1,12 +1,12 @@
 //! The options as the documentation shows them.
 
 use super::field::Field;
-use super::{LimitsConfig, LoaderConfig, Preset, SegmentsConfig};
+use super::{IntegrityConfig, LimitsConfig, LoaderConfig, Preset, SegmentsConfig};
 
 /// What the documentation says of one option.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OptionDoc {
-    /// `segments`, `loader` or `limits`; empty at the top level.
+    /// `segments`, `loader`, `integrity` or `limits`; empty at the top level.
     pub section: &'static str,
     /// The key.
     pub key: &'static str,
@@ -36,6 +36,7 @@ pub fn option_docs() -> Vec<OptionDoc> {
     }];
     docs.extend(SegmentsConfig::docs());
     docs.extend(LoaderConfig::docs());
+    docs.extend(IntegrityConfig::docs());
     docs.extend(LimitsConfig::docs());
     docs
 }

@@ -17,6 +17,7 @@ fn another_value(doc: &OptionDoc) -> Value {
         "yes or no" => json!(doc.default == "false"),
         "text" => json!("swarm one"),
         "URLs" => json!([["wss://a.example/announce", "wss://b.example"], ["ws://[::1]:8000"]]),
+        "keys" => json!(["0".repeat(64)]),
         "choice" => {
             let names: Vec<Value> =
                 doc.allowed.split(" or ").map(|name| serde_json::from_str(name).unwrap()).collect();
@@ -77,7 +78,10 @@ fn defaults_are_written_back_as_the_table_says() {
         }
     }
     let keys = |section: &str| written[section].as_object().unwrap().len();
-    assert_eq!(keys("segments") + keys("loader") + keys("limits") + 1, option_docs().len());
+    assert_eq!(
+        keys("segments") + keys("loader") + keys("integrity") + keys("limits") + 1,
+        option_docs().len()
+    );
     Config::default().validate().unwrap();
 }
 
@@ -165,12 +169,39 @@ fn every_choice_can_be_made() {
     for doc in option_docs().iter().filter(|doc| doc.unit == "choice") {
         for name in doc.allowed.split(" or ") {
             let value: Value = serde_json::from_str(name).unwrap();
-            let written = serde_json::to_value(parse(object(doc.section, doc.key, value.clone()))).unwrap();
+            let mut given = object(doc.section, doc.key, value.clone());
+            if value == "signed" {
+                given["integrity"]["publicKeys"] = json!(["0".repeat(64)]);
+                given["integrity"]["stream"] = json!("film");
+            }
+            let written = serde_json::to_value(parse(given)).unwrap();
             assert_eq!(
                 written.pointer(&format!("/{}/{}", doc.section, doc.key).replace("//", "/")),
                 Some(&value)
             );
         }
+    }
+}
+
+#[test]
+fn signed_records_need_keys_and_a_stream() {
+    let text = refused(json!({ "integrity": { "mode": "signed" } }));
+    assert_eq!(
+        text.lines().collect::<Vec<_>>(),
+        [
+            "integrity.publicKeys: [] is not allowed; it must be at least one key where integrity.mode is \"signed\"",
+            "integrity.stream: null is not allowed; it must be the name that the stream was signed with where \
+             integrity.mode is \"signed\"",
+        ]
+    );
+    let key = |text: &str| refused(json!({ "integrity": { "publicKeys": ["00".repeat(32), text] } }));
+    for wrong in ["", "abc", &"0".repeat(63), &"0".repeat(65), &"g".repeat(64), &"é".repeat(32)] {
+        let error = key(wrong);
+        assert!(error.starts_with("integrity.publicKeys[1]: \""), "{error}");
+        assert!(
+            error.ends_with("an Ed25519 public key: 64 hexadecimal digits, as hlswarm-sign prints it"),
+            "{error}"
+        );
     }
 }
 
@@ -227,7 +258,7 @@ fn all_problems_are_listed_with_path_value_and_what_is_allowed() {
     );
     assert_eq!(
         refused(json!({ "xyz": 1 })),
-        "xyz: there is no such option (given: 1); allowed here: segments, loader, limits, presets"
+        "xyz: there is no such option (given: 1); allowed here: segments, loader, integrity, limits, presets"
     );
 }
 

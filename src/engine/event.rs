@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use crate::config::IntegrityMode;
 use crate::id::{PeerId, SegmentKey};
 
 /// Something that the page may want to know. In JavaScript an object with a `type` of the variant's name.
@@ -36,6 +37,18 @@ pub enum Event {
         reason: String,
         /// Bytes that had arrived from peers and were kept.
         kept_bytes: u64,
+    },
+    /// Bytes of a segment proved wrong: they were neither played nor kept, and are fetched again.
+    SegmentRefused {
+        /// Which segment.
+        key: SegmentKey,
+        /// The peers that had sent them; none when the origin had.
+        peers: Vec<PeerId>,
+    },
+    /// Signed records were not taken.
+    RecordsRefused {
+        /// For people.
+        reason: String,
     },
     /// A segment was dropped from the cache.
     SegmentEvicted {
@@ -157,6 +170,30 @@ pub struct Stats {
     pub http_rate_bps: u64,
     /// Whether peer-to-peer is in use.
     pub p2p_enabled: bool,
+    /// What was found out about the bytes.
+    pub integrity: IntegrityStats,
+}
+
+/// What was found out about the bytes that came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IntegrityStats {
+    /// What they are held against.
+    pub mode: IntegrityMode,
+    /// Segments with a signed record.
+    pub records: usize,
+    /// Bytes that were held against a signed record and were right.
+    pub verified_bytes: u64,
+    /// Parts of segments fetched from the origin to be compared.
+    pub checks: u32,
+    /// Their bytes.
+    pub check_bytes: u64,
+    /// Segments from peers that were fetched again over HTTP because something spoke against them.
+    pub disputes: u32,
+    /// Segments of which wrong bytes had come.
+    pub refused_segments: u32,
+    /// Bytes thrown away because they were wrong or doubted.
+    pub refused_bytes: u64,
 }
 
 /// One peer.

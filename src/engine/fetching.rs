@@ -51,7 +51,7 @@ fn judge(download: &Download, http: &HttpSource, head: &HttpHead) -> Verdict {
     }
     let starts_right = head.content_range.is_none_or(|got| got.start == range.start);
     let ends_right = head.content_range.is_none_or(|got| range.end == u64::MAX || got.end == range.end);
-    let expected = total.map(|total| total.saturating_sub(http.base));
+    let expected = total.map(|total| total.min(http.stop).saturating_sub(http.base));
     let length_fits = match (head.body_bytes, range.end) {
         (Some(body), _) => Some(body) == expected,
         // Without a length only a closed range is sure to end where the segment ends.
@@ -80,11 +80,14 @@ impl Engine {
         let url = segment.url.to_string();
         let byte_range = segment.byte_range;
         let base = self.resume_base(key);
-        if base == 0 {
+        let stop = self.stop_before(key, base);
+        if base == 0 && stop == u64::MAX {
             self.restart(key);
         }
+        let offset = byte_range.map_or(0, |range| range.start);
         let range = match byte_range {
-            Some(range) => Some(ByteRange { start: range.start + base, end: range.end }),
+            _ if stop < u64::MAX => Some(ByteRange { start: offset + base, end: offset + stop }),
+            Some(range) => Some(ByteRange { start: offset + base, end: range.end }),
             None if base > 0 => Some(ByteRange { start: base, end: u64::MAX }),
             None => None,
         };
@@ -96,6 +99,7 @@ impl Engine {
                 base,
                 next: base,
                 range,
+                stop,
                 leave_out: 0,
                 opened: false,
                 started: now,
@@ -103,7 +107,9 @@ impl Engine {
             });
         }
         self.downloads.bind_fetch(fetch, key);
-        self.swarm.set_state(now, key, HaveState::FetchingHttp);
+        // Nobody vouches for what peers brought of it.
+        let state = if base == 0 { HaveState::FetchingHttp } else { HaveState::FetchingP2p };
+        self.swarm.set_state(now, key, state);
         self.outbox.push_back(Output::Fetch { fetch, key, url, range });
     }
 
@@ -114,7 +120,22 @@ impl Engine {
         let Some(download) = self.downloads.get(key) else { return 0 };
         let prefix = download.received.contiguous_end(0);
         let fits = download.total.bytes().is_some_and(|total| prefix < total);
-        if self.config.loader.http_download_ranges && !self.ranges_refused && fits { prefix } else { 0 }
+        // Where every block is known to be right, nothing is guessed.
+        let wished = self.config.loader.http_download_ranges || self.guard.is_signed();
+        if wished && !self.ranges_refused && fits && self.may_splice(key) { prefix } else { 0 }
+    }
+
+    /// Where a continuation may end because what follows is there and known to be right; `u64::MAX` for nowhere.
+    fn stop_before(&self, key: SegmentKey, base: u64) -> u64 {
+        let Some(download) = self.downloads.get(key).filter(|_| self.guard.is_signed()) else {
+            return u64::MAX;
+        };
+        let gap =
+            download.total.bytes().and_then(|total| Some((download.received.first_gap(base, total)?, total)));
+        match gap {
+            Some(((_, end), total)) if end < total && !self.ranges_refused => end,
+            _ => u64::MAX,
+        }
     }
 
     /// Makes sure that a download exists whose blob is empty.
@@ -122,8 +143,7 @@ impl Engine {
         if self.downloads.get(key).is_some_and(|download| download.received.is_empty()) {
             return;
         }
-        let known_bytes =
-            self.timeline.segment(key).and_then(|segment| segment.byte_range).map(ByteRange::len);
+        let known_bytes = self.certain_bytes(key);
         let blob = self.new_blob();
         let now = self.now;
         let Some(download) = self.downloads.get_mut(key) else {
@@ -138,6 +158,9 @@ impl Engine {
     }
 
     pub(super) fn fetch_opened(&mut self, fetch: FetchId, head: HttpHead) {
+        if self.spot_opened(fetch, &head) {
+            return;
+        }
         let now = self.now;
         let Some(download) = self.downloads.of_fetch(fetch) else { return };
         let key = download.key;
@@ -150,6 +173,7 @@ impl Engine {
             Verdict::Fits { segment_bytes } => {
                 if let Some(bytes) = segment_bytes {
                     download.total = Total::Known(bytes);
+                    download.one_response = download.received.is_empty();
                 }
             }
             Verdict::WholeResource { leave_out, segment_bytes } => {
@@ -173,6 +197,9 @@ impl Engine {
         self.now = self.now.max(now);
         let now = self.now;
         let bytes = u64::from(len);
+        if let Some(placement) = self.place_spot(fetch, len) {
+            return placement;
+        }
         let Some(download) = self.downloads.of_fetch(fetch) else {
             self.totals.wasted_bytes += bytes;
             return Placement::Discard;
@@ -200,6 +227,7 @@ impl Engine {
         // A server that ignored `Range` would go on to the end of a resource that may be a whole film.
         let enough = download.is_whole() && matches!(&download.http, Some(http) if http.range.is_some());
         self.totals.wasted_bytes += bytes - kept;
+        self.hash_complete(key, start, start + kept);
         self.bytes_arrived(key);
         if enough {
             self.complete(key);
@@ -208,6 +236,9 @@ impl Engine {
     }
 
     pub(super) fn fetch_done(&mut self, fetch: FetchId) {
+        if self.spot_done(fetch) {
+            return;
+        }
         let Some(download) = self.downloads.of_fetch(fetch) else { return };
         let key = download.key;
         let Some(http) = &download.http else { return };
@@ -217,7 +248,7 @@ impl Engine {
             _ if ended_at == 0 => {
                 return self.fetch_failed(fetch, FetchError::Network("an empty body".to_owned()));
             }
-            Total::Known(total) if ended_at < total => {
+            Total::Known(total) if ended_at < total.min(http.stop) => {
                 let why = format!("the body ended after {ended_at} of {total} bytes");
                 return self.fetch_failed(fetch, FetchError::Network(why));
             }
@@ -237,6 +268,15 @@ impl Engine {
     }
 
     pub(super) fn fetch_failed(&mut self, fetch: FetchId, error: FetchError) {
+        if let Some(spot) = self.guard.spots.get_mut(&fetch) {
+            spot.done = true;
+            // There is nothing where peers say that the segment ends.
+            if error == FetchError::Status(416) {
+                return self.spot_wrong(fetch);
+            }
+            self.ranges_refused |= matches!(error, FetchError::Status(400 | 405 | 501));
+            return self.spot_failed(fetch);
+        }
         let Some(key) = self.downloads.unbind_fetch(fetch) else { return };
         self.dirty = true;
         let http = self.downloads.get(key).and_then(|download| download.http.as_ref());
@@ -302,6 +342,7 @@ mod tests {
             base,
             next: base,
             range,
+            stop: u64::MAX,
             leave_out: 0,
             opened: false,
             started: Time::ZERO,

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::id::{BlobId, RequestId, SegmentKey};
+use crate::id::{BlobId, Digest, RequestId, SegmentKey};
+use crate::schedule::download::Stage;
 use crate::schedule::downloads::Want;
 use crate::time::Time;
 use crate::wire::HaveState;
@@ -13,8 +14,19 @@ use super::{Engine, Event, SegmentSource};
 /// Uploads should run at this many times the rate at which the stream plays.
 const UPLOAD_GOAL: u64 = 2;
 
+/// How it is known that bytes are the segment's.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Provenance {
+    /// The digests of its blocks; none where nothing is hashed.
+    pub(super) digests: Vec<Digest>,
+    /// Whose fetch from the origin it goes back to, see [`Claim::origin`](crate::wire::Claim::origin).
+    pub(super) origin: u64,
+    /// Whether it may be given to peers.
+    pub(super) verified: bool,
+}
+
 /// What is remembered of a cached segment, to answer the player honestly later.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Kept {
     first_byte: Duration,
     total: Duration,
@@ -23,9 +35,15 @@ pub(super) struct Kept {
     p2p_bytes: u64,
     /// First byte of the segment in its resource.
     pub(super) resource_offset: u64,
+    pub(super) provenance: Provenance,
 }
 
 impl Kept {
+    /// Whether all of it came over HTTP.
+    pub(super) fn came_from_origin(&self) -> bool {
+        self.p2p_bytes == 0
+    }
+
     fn timing(&self, now: Time) -> DeliveryTiming {
         DeliveryTiming {
             first_byte: self.first_byte,
@@ -56,6 +74,7 @@ impl Engine {
         for key in &change.replaced {
             self.abandon(*key);
             self.forget_cached(*key);
+            self.guard.claims.forget(|said| said == *key);
         }
         self.dirty = true;
     }
@@ -95,12 +114,24 @@ impl Engine {
         self.dirty = true;
         self.cancel_http(key);
         self.cancel_transfers(key);
+        if self.guard.hashes() {
+            self.hash_whole(key);
+        } else {
+            self.pass(key, Provenance { verified: true, ..Provenance::default() });
+        }
+    }
+
+    /// A segment is believed: ask the validator, or take it.
+    pub(super) fn pass(&mut self, key: SegmentKey, provenance: Provenance) {
+        self.dirty = true;
         if !self.has_validator {
-            return self.finish(key);
+            return self.finish(key, provenance);
         }
         let Some(segment) = self.timeline.segment(key) else { return self.abandon(key) };
         let Some(download) = self.downloads.get_mut(key) else { return };
         download.verifying = true;
+        download.stage = Stage::Validating;
+        self.guard.passed.insert(key, provenance);
         self.outbox.push_back(Output::Verify {
             blob: download.blob,
             key,
@@ -111,13 +142,15 @@ impl Engine {
     }
 
     pub(super) fn verified(&mut self, blob: BlobId, ok: bool) {
-        let found = self.downloads.iter().find(|download| download.blob == blob && download.verifying);
+        let asked = |stage| stage == Stage::Validating;
+        let found = self.downloads.iter().find(|download| download.blob == blob && asked(download.stage));
         let Some(download) = found else { return };
         let key = download.key;
+        let provenance = self.guard.passed.remove(&key).unwrap_or_default();
         if ok {
-            return self.finish(key);
+            return self.finish(key, provenance);
         }
-        let suspects = download.suppliers.clone();
+        let suspects = download.suppliers();
         if download.p2p_bytes == 0 {
             self.abandon(key);
             return self.fail_wants(key, RequestFailure::Refused);
@@ -130,7 +163,7 @@ impl Engine {
         self.start_http(key);
     }
 
-    fn finish(&mut self, key: SegmentKey) {
+    fn finish(&mut self, key: SegmentKey, provenance: Provenance) {
         let Some(download) = self.downloads.remove(key) else { return };
         let len = download.received.contiguous_end(0);
         let first = download.first_byte.unwrap_or(self.now);
@@ -145,6 +178,7 @@ impl Engine {
                 .segment(key)
                 .and_then(|s| s.byte_range)
                 .map_or(0, |range| range.start),
+            provenance,
         };
         self.missing_since.remove(&key);
         self.failed.remove(&key);
@@ -180,9 +214,15 @@ impl Engine {
         }
         let locked = self.queue_keys();
         let evicted = self.cache.insert(self.now, key, blob, len, |key| locked.contains(&key));
+        let shared = kept.provenance.verified;
         self.kept.insert(key, kept);
-        self.swarm.set_state(self.now, key, HaveState::Loaded);
-        self.bytes_arrived(key);
+        if shared {
+            self.swarm.set_state(self.now, key, HaveState::Loaded);
+            self.tell_evidence(key);
+            self.bytes_arrived(key);
+        } else {
+            self.swarm.set_state(self.now, key, HaveState::Gone);
+        }
         for gone in evicted {
             self.evict(gone.key, gone.blob);
         }
@@ -217,6 +257,8 @@ impl Engine {
 
     /// Ends a download without a result and forgets its bytes. The player's requests for it stay open.
     pub(super) fn abandon(&mut self, key: SegmentKey) {
+        self.drop_spots(key);
+        self.guard.passed.remove(&key);
         self.cancel_http(key);
         self.cancel_transfers(key);
         let Some(download) = self.downloads.remove(key) else { return };
@@ -236,6 +278,7 @@ impl Engine {
         let message = match &why {
             RequestFailure::Http(error) => error.to_string(),
             RequestFailure::Refused => "the page's validator refused what the origin served".to_owned(),
+            RequestFailure::Unsigned => "the origin's bytes are not the signed ones".to_owned(),
             RequestFailure::UnknownSegment => "the segment is in no playlist".to_owned(),
             RequestFailure::Shutdown => "hlswarm was shut down".to_owned(),
         };
@@ -249,6 +292,7 @@ impl Engine {
     fn forget_track(&mut self, track: crate::id::TrackId) {
         self.player.forget_track(track);
         self.media_rates.remove(&track);
+        self.guard.claims.forget(|said| said.track == track);
         self.failed.retain(|key, _| key.track != track);
         self.missing_since.retain(|key, _| key.track != track);
         let open: Vec<SegmentKey> =

@@ -14,7 +14,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::id::{BlobId, ByteRange, FetchId, LinkId, RequestId, SegmentKey, TrackId, TrackerId};
+use crate::id::{BlobId, ByteRange, Digest, FetchId, LinkId, RequestId, SegmentKey, TrackId, TrackerId};
 use crate::time::Deadline;
 
 use super::event::Event;
@@ -134,6 +134,30 @@ pub enum Input {
         /// The blob in question.
         blob: BlobId,
         /// Whether its bytes are the segment's.
+        ok: bool,
+    },
+    /// The answer to [`Output::Digest`].
+    Digested {
+        /// The number of the question.
+        ask: u32,
+        /// The first half of the SHA-256 of the bytes; `None` when they are not there any more.
+        digest: Option<Digest>,
+    },
+    /// What time it is, for the age of signed records. Given once at the start and when the clock was set.
+    Clock {
+        /// Milliseconds since 1970.
+        unix_ms: u64,
+    },
+    /// Signed records of a playlist came, with `integrity.mode` "signed": a whole sidecar as `docs/integrity.md` has it.
+    Sidecar {
+        /// Its bytes.
+        bytes: Vec<u8>,
+    },
+    /// The answer to [`Output::CheckSignature`].
+    SignatureChecked {
+        /// The number of the question.
+        check: u32,
+        /// Whether the signature holds.
         ok: bool,
     },
     /// The state of the network changed.
@@ -364,6 +388,37 @@ pub enum Output {
         /// Its id.
         blob: BlobId,
     },
+    /// Hash bytes of a blob with SHA-256; answered by exactly one [`Input::Digested`], at any time.
+    Digest {
+        /// The number of the question.
+        ask: u32,
+        /// The blob.
+        blob: BlobId,
+        /// Offset of the first byte.
+        at: u64,
+        /// How many bytes: at most 64 KiB.
+        len: u32,
+    },
+    /// Forget some bytes of a blob: others will be written in their place.
+    Clear {
+        /// The blob.
+        blob: BlobId,
+        /// Offset of the first byte.
+        at: u64,
+        /// How many bytes.
+        len: u32,
+    },
+    /// Check an Ed25519 signature (RFC 8032); answered by exactly one [`Input::SignatureChecked`], at any time.
+    CheckSignature {
+        /// The number of the question.
+        check: u32,
+        /// The public key.
+        public_key: [u8; 32],
+        /// What was signed.
+        message: Vec<u8>,
+        /// The signature.
+        signature: [u8; 64],
+    },
     /// Ask the page's segment validator about a complete blob; answered by [`Input::Verified`]. Only sent when the
     /// configuration says that there is one.
     Verify {
@@ -411,6 +466,8 @@ pub enum RequestFailure {
     Http(FetchError),
     /// The page's segment validator refused what the CDN served.
     Refused,
+    /// What the CDN served is not what was signed.
+    Unsigned,
     /// The engine was shut down.
     Shutdown,
 }

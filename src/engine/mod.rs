@@ -9,9 +9,11 @@
 //! 2. [`Engine::poll_output`] until [`Output::Wait`]; run each output in order.
 //! 3. [`Engine::handle`] with [`Input::Tick`] when the deadline of that `Wait` has come.
 
+mod digesting;
 mod event;
 mod fetching;
 mod finishing;
+mod guard;
 #[cfg(feature = "interop")]
 mod interop;
 mod io;
@@ -19,12 +21,14 @@ mod peering;
 mod planner;
 mod player;
 mod queue;
+mod settling;
 mod sources;
 mod store;
 mod transfers;
 
 pub use event::{
-    CacheStats, CloseReason, Event, PeerStats, SegmentSource, Stats, TrackerState, TrackerStats,
+    CacheStats, CloseReason, Event, IntegrityStats, PeerStats, SegmentSource, Stats, TrackerState,
+    TrackerStats,
 };
 pub use io::{
     DeliveryTiming, FetchError, HttpHead, Input, LinkCloseCause, Output, Placement, Playhead, RequestFailure,
@@ -50,6 +54,7 @@ use crate::timeline::Timeline;
 use crate::wire::GoodbyeReason;
 
 use finishing::Kept;
+use guard::Guard;
 use player::Player;
 
 /// What an engine is made from.
@@ -80,6 +85,7 @@ pub struct Engine {
     swarm: Swarm,
     signal: Signal,
     player: Player,
+    guard: Guard,
     #[cfg(feature = "interop")]
     interop: interop::Interop,
     /// What the page is told of cached segments, by key.
@@ -135,6 +141,7 @@ impl Engine {
             swarm: Swarm::new(&config, swarm_id, own),
             signal: Signal::new(&config, swarm_id, own),
             p2p_on: config.loader.use_p2p,
+            guard: Guard::new(&config),
             config,
             has_validator,
             rng,
@@ -197,6 +204,12 @@ impl Engine {
             Input::FetchDone { fetch } => self.fetch_done(fetch),
             Input::FetchFailed { fetch, error } => self.fetch_failed(fetch, error),
             Input::Verified { blob, ok } => self.verified(blob, ok),
+            Input::Digested { ask, digest } => self.digested(ask, digest),
+            Input::Sidecar { bytes } => self.sidecar(&bytes),
+            Input::SignatureChecked { check, ok } => self.signature_checked(check, ok),
+            Input::Clock { unix_ms } => {
+                self.guard.epoch_unix_ms = Some(unix_ms.saturating_sub(self.now.as_millis()));
+            }
             Input::Network { online, .. } => self.network_changed(online),
             // Budgets that depend on them read these in the shell's own inputs; nothing to do for the scheduler.
             Input::Visibility { .. } => {}
@@ -259,6 +272,7 @@ impl Engine {
             p2p_downloads: self.downloads.p2p_count(),
             http_rate_bps: self.http_rate.bps().unwrap_or(0),
             p2p_enabled: self.p2p_on,
+            integrity: self.guard.stats,
         }
     }
 

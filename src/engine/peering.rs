@@ -23,6 +23,8 @@ impl Engine {
             kept: &self.kept,
             timeline: &self.timeline,
             cut_through: !self.has_validator,
+            signed_only: self.guard.is_signed(),
+            guard: &self.guard,
         };
         let out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
         (&mut self.swarm, store, out)
@@ -113,6 +115,8 @@ impl Engine {
                 kept: &self.kept,
                 timeline: &self.timeline,
                 cut_through: !self.has_validator,
+                signed_only: self.guard.is_signed(),
+                guard: &self.guard,
             };
             let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
             self.swarm.tick(now, &mut self.rng, &store, &mut out);
@@ -140,12 +144,15 @@ impl Engine {
                 self.dirty = true;
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }
+            SwarmNotice::Claimed { link, claim } => self.claim_came(link, claim),
+            SwarmNotice::Proved { record, blocks, batch } => self.proof_came(record, blocks, &batch),
             #[cfg(feature = "interop")]
             SwarmNotice::LinkGone { link } if link.is_stock() => {
                 self.stock_link_gone(link);
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }
             SwarmNotice::LinkGone { link } => {
+                self.guard.claims.forget_link(link);
                 self.signal.link_closed(self.now, link);
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }

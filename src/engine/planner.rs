@@ -34,6 +34,7 @@ impl Engine {
     /// One pass over everything that is wanted or may be wanted soon.
     pub(super) fn plan(&mut self) {
         self.plan_at = None;
+        self.settle_due();
         self.forget_old_marks();
         let mut queue = self.queue();
         queue.sort_unstable_by_key(|queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
@@ -59,7 +60,7 @@ impl Engine {
         self.missing_since.keys().any(|key| self.downloads.get(*key).is_none_or(Download::is_orphaned))
     }
 
-    fn plan_again_at(&mut self, at: Time) {
+    pub(super) fn plan_again_at(&mut self, at: Time) {
         self.plan_at = Some(self.plan_at.map_or(at, |planned| planned.min(at)));
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::config::Coordination;
 use crate::id::{LinkId, SegmentKey};
+use crate::integrity::BLOCK_BYTES;
 use crate::schedule::election::{self, Sight};
 use crate::schedule::policy::{PREFETCH_SEGMENTS, PeerSpan};
 use crate::schedule::throughput::span_for;
@@ -89,11 +90,17 @@ impl Engine {
         if left.saturating_sub(own_part) < LEAST_PART_BYTES * 2 {
             return;
         }
+        let signed = self.guard.is_signed();
         if let Some(download) = self.downloads.get_mut(key)
             && let Some(source) = download.peers.iter_mut().find(|s| s.link == link && s.transfer == transfer)
         {
             // Up to the end of a message: the rest of one would take as long as all of it.
-            source.end = source.next() + own_part.next_multiple_of(source.message_bytes.max(1));
+            let whole = if signed { BLOCK_BYTES } else { source.message_bytes.max(1) };
+            source.end = if signed {
+                (source.next() + own_part).next_multiple_of(whole)
+            } else {
+                source.next() + own_part.next_multiple_of(whole)
+            };
         }
         self.start_transfer(key, helper);
     }
@@ -106,6 +113,9 @@ impl Engine {
         except: &[LinkId],
     ) -> Option<(LinkId, PeerSpan)> {
         let key = queued.key;
+        if !self.may_share(key) {
+            return None;
+        }
         let mut best: Option<((Duration, u64), LinkId, PeerSpan)> = None;
         for (link, state) in self.swarm.holders(key) {
             if state == HaveState::Gone || complete_only && state != HaveState::Loaded {

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use crate::id::{ByteRange, LinkId, SegmentKey, TransferId};
+use crate::id::{LinkId, SegmentKey, TransferId};
+use crate::integrity::{BLOCK_BYTES, block_count};
 use crate::schedule::download::{PeerSource, Total};
 use crate::swarm::{DataArrival, SwarmOut};
 use crate::time::Time;
 use crate::wire::HaveState;
 
 use super::Engine;
-use super::io::Placement;
+use super::io::{Output, Placement};
 use super::peering::{BUSY_PAUSE, FAILED_PAUSE};
 
 /// What is asked for at once of a segment whose size nobody can guess.
@@ -37,7 +38,10 @@ impl Engine {
                 let least = download.received.end() + LEAST_PIECE_BYTES;
                 download.unasked(download.total.bytes().unwrap_or(likely.max(least)))
             }
-            None => Some((0, segment.byte_range.map_or(likely.max(LEAST_PIECE_BYTES), ByteRange::len))),
+            None => {
+                let certain = self.certain_bytes(key);
+                Some((0, certain.unwrap_or(likely.max(LEAST_PIECE_BYTES))))
+            }
         };
         let Some((at, end)) = missing else { return };
         let limits = &self.config.limits;
@@ -45,7 +49,12 @@ impl Engine {
             .min(limits.receive_bytes_per_peer)
             .min(limits.receive_bytes_total)
             .min(end - at);
-        let len = (end - at).min(room).min(u64::from(u32::MAX));
+        let liable = self.swarm.holder_state(link, key) != HaveState::FetchingP2p;
+        let mut len = (end - at).min(room).min(u64::from(u32::MAX));
+        if self.guard.is_signed() && len > BLOCK_BYTES && at + len < end {
+            // Up to the end of a block.
+            len = (at + len) / BLOCK_BYTES * BLOCK_BYTES - at;
+        }
         let Ok(offset) = u32::try_from(at) else { return };
         if len < least || len == 0 {
             return;
@@ -72,6 +81,7 @@ impl Engine {
                 end: at + len,
                 received: 0,
                 message_bytes: 0,
+                liable,
                 started: now,
                 first_byte: None,
                 last_progress: now,
@@ -145,6 +155,7 @@ impl Engine {
         else {
             return Placement::Discard;
         };
+        let (liable, source_end) = (source.liable, source.end);
         source.received += bytes;
         source.message_bytes = source.message_bytes.max(bytes);
         source.last_progress = now;
@@ -152,14 +163,16 @@ impl Engine {
         let source_left =
             source.end.min(download.total.bytes().unwrap_or(u64::MAX)).saturating_sub(source.next());
         let first = download.received.is_empty();
-        let Some((start, kept)) = download.accept(now, at, bytes) else {
+        // With signed records each block comes from one source: what runs over the end of a part belongs to another.
+        let taken = if self.guard.is_signed() { bytes.min(source_end.saturating_sub(at)) } else { bytes };
+        let Some((start, kept)) = download.accept(now, at, taken) else {
             self.totals.wasted_bytes += bytes;
             return Placement::Discard;
         };
         self.totals.wasted_bytes += bytes - kept;
         download.p2p_bytes += kept;
-        if let Some(peer) = peer.filter(|peer| !download.suppliers.contains(peer)) {
-            download.suppliers.push(peer);
+        if let Some(peer) = peer {
+            download.brought(start, start + kept, peer, liable);
         }
         let placement = Placement::At {
             blob: download.blob,
@@ -173,6 +186,7 @@ impl Engine {
             // Not before: viewers that announce what they only hope for come to wait for each other in a circle.
             self.swarm.set_state(now, key, HaveState::FetchingP2p);
         }
+        self.hash_complete(key, start, start + kept);
         self.bytes_arrived(key);
         if whole {
             self.complete(key);
@@ -218,6 +232,7 @@ impl Engine {
         if let Some(download) = self.downloads.get_mut(key) {
             download.peers.retain(|source| source.link != link || source.transfer != transfer);
         }
+        self.drop_begun_blocks(key);
         self.dirty = true;
     }
 
@@ -244,6 +259,30 @@ impl Engine {
             self.downloads.unbind_transfer(source.link, source.transfer);
             let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
             self.swarm.cancel(now, source.link, source.transfer, &mut out);
+        }
+        self.drop_begun_blocks(key);
+    }
+
+    /// With signed records each block comes from one source, so that it is clear who sent a wrong one: what a transfer
+    /// leaves behind of a block is forgotten.
+    fn drop_begun_blocks(&mut self, key: SegmentKey) {
+        let Some(download) = self.downloads.get_mut(key).filter(|download| !download.verifying) else {
+            return;
+        };
+        if !self.guard.is_signed() || download.is_whole() || download.http.is_some() {
+            return;
+        }
+        for index in 0..block_count(download.received.end()) {
+            let (start, end) = download.block_range(index as usize);
+            let begun = download.received.first_gap(start, end).is_some_and(|gap| gap != (start, end));
+            let served = download.peers.iter().any(|source| source.at < end && start < source.end);
+            if begun && !served {
+                let before = download.received.len();
+                download.forget(start, end);
+                self.totals.wasted_bytes += before - download.received.len();
+                let len = (end - start) as u32;
+                self.outbox.push_back(Output::Clear { blob: download.blob, at: start, len });
+            }
         }
     }
 

@@ -158,6 +158,8 @@ impl Gateway {
             | Frame::Interest(_)
             | Frame::Pong { .. }
             | Frame::Goodbye { .. }
+            | Frame::Claim(_)
+            | Frame::Proof { .. }
             | Frame::Extension { .. } => Vec::new(),
         }
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::id::{BlobId, ByteRange, FetchId, LinkId, PeerId, SegmentKey, TransferId};
+use crate::id::{BlobId, ByteRange, Digest, FetchId, LinkId, PeerId, SegmentKey, TransferId};
+use crate::integrity::{BLOCK_BYTES, block_count};
 use crate::time::Time;
 
 use super::policy::IDLE_LIMIT;
@@ -41,6 +42,8 @@ pub struct HttpSource {
     pub next: u64,
     /// What was asked for with `Range`; see [`Output::Fetch`](crate::engine::Output::Fetch).
     pub range: Option<ByteRange>,
+    /// Where it ends in the segment, when it is for a part from the inside; `u64::MAX` for the segment's end.
+    pub stop: u64,
     /// Bytes at the beginning of the body that are not wanted: the server ignored `Range`.
     pub leave_out: u64,
     /// Whether the response head has arrived.
@@ -66,6 +69,8 @@ pub struct PeerSource {
     pub received: u64,
     /// Bytes of its largest message so far: what is left of its part comes in whole messages.
     pub message_bytes: u64,
+    /// Whether its peer vouches for what it sends: not while it is itself getting the segment from others.
+    pub liable: bool,
     /// When it was started.
     pub started: Time,
     /// When the first byte arrived.
@@ -88,6 +93,57 @@ impl PeerSource {
         (span >= Duration::from_millis(20)).then(|| rate.record(self.received, span))?;
         rate.bps()
     }
+}
+
+/// Bytes that a peer brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Part {
+    /// First byte.
+    pub start: u64,
+    /// One past the last byte.
+    pub end: u64,
+    /// Who brought them.
+    pub peer: PeerId,
+    /// See [`PeerSource::liable`].
+    pub liable: bool,
+}
+
+/// How far a block of a segment is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Block {
+    /// Bytes are missing.
+    Open,
+    /// The shell is asked for its digest.
+    Asked,
+    /// It is there and has this digest; where the right one is known, this is it.
+    Known(Digest),
+}
+
+/// How far a segment is whose bytes are all there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Stage {
+    /// They are not all there.
+    #[default]
+    Arriving,
+    /// The digests of some blocks are awaited.
+    Digesting,
+    /// What peers say of it is awaited, until then.
+    Listening(Time),
+    /// A part of it is fetched from the origin, to be compared.
+    Checking,
+    /// The page's validator is asked.
+    Validating,
+}
+
+/// What peers brought of a segment and is doubted. The origin's bytes will tell who was wrong.
+#[derive(Clone, Debug)]
+pub struct Suspect {
+    /// The digests of its blocks.
+    pub blocks: Vec<Digest>,
+    /// Its length.
+    pub total_bytes: u64,
+    /// Who brought what.
+    pub parts: Vec<Part>,
 }
 
 /// One segment on its way.
@@ -113,10 +169,20 @@ pub struct Download {
     pub http_bytes: u64,
     /// Bytes kept that came from peers.
     pub p2p_bytes: u64,
-    /// Who sent any of the bytes, to know whom to ban when they prove wrong.
-    pub suppliers: Vec<PeerId>,
-    /// Whether all bytes are there and the page's validator is being asked.
+    /// Who brought which bytes, to know whom to ban when they prove wrong. HTTP brought the rest.
+    pub parts: Vec<Part>,
+    /// Whether all bytes are there and it is being found out whether they are right.
     pub verifying: bool,
+    /// How far that is.
+    pub stage: Stage,
+    /// How far each block is; as long as is known to be needed.
+    pub blocks: Vec<Block>,
+    /// Whether all bytes came in one HTTP response that said how many they would be.
+    pub one_response: bool,
+    /// How often the origin's own bytes were not the signed ones.
+    pub origin_faults: u8,
+    /// What peers brought before, if that is doubted.
+    pub suspect: Option<Box<Suspect>>,
 }
 
 impl Download {
@@ -133,8 +199,13 @@ impl Download {
             first_byte: None,
             http_bytes: 0,
             p2p_bytes: 0,
-            suppliers: Vec::new(),
+            parts: Vec::new(),
             verifying: false,
+            stage: Stage::Arriving,
+            blocks: Vec::new(),
+            one_response: false,
+            origin_faults: 0,
+            suspect: None,
         }
     }
 
@@ -210,8 +281,108 @@ impl Download {
         self.first_byte = None;
         self.http_bytes = 0;
         self.p2p_bytes = 0;
-        self.suppliers.clear();
+        self.parts.clear();
         self.verifying = false;
+        self.stage = Stage::Arriving;
+        self.blocks.clear();
+        self.one_response = false;
+    }
+
+    /// Notes who brought `start..end`.
+    pub fn brought(&mut self, start: u64, end: u64, peer: PeerId, liable: bool) {
+        match self.parts.iter_mut().find(|part| part.end == start && part.peer == peer) {
+            Some(part) if part.liable == liable => part.end = end,
+            _ => self.parts.push(Part { start, end, peer, liable }),
+        }
+    }
+
+    /// Everybody who brought anything, each once.
+    pub fn suppliers(&self) -> Vec<PeerId> {
+        let mut peers = Vec::new();
+        for part in &self.parts {
+            if !peers.contains(&part.peer) {
+                peers.push(part.peer);
+            }
+        }
+        peers
+    }
+
+    /// Offset and end of a block.
+    pub fn block_range(&self, index: usize) -> (u64, u64) {
+        let start = index as u64 * BLOCK_BYTES;
+        (start, self.total.bytes().unwrap_or(u64::MAX).min(start + BLOCK_BYTES))
+    }
+
+    /// The blocks touching `start..end` that have become complete, as indices. They count as asked for from now on.
+    pub fn take_complete_blocks(&mut self, start: u64, end: u64) -> Vec<usize> {
+        let end = self.total.bytes().unwrap_or(self.received.end()).min(end);
+        let (first, past) = (start / BLOCK_BYTES, block_count(end));
+        let mut complete = Vec::new();
+        for index in first..past {
+            let index = index as usize;
+            if self.blocks.len() <= index {
+                self.blocks.resize(index + 1, Block::Open);
+            }
+            let (from, to) = self.block_range(index);
+            if self.blocks.get(index) == Some(&Block::Open) && self.received.contiguous_end(from) >= to {
+                self.blocks[index] = Block::Asked;
+                complete.push(index);
+            }
+        }
+        complete
+    }
+
+    /// The digests of all blocks, once they are known.
+    pub fn digests(&self) -> Option<Vec<Digest>> {
+        let count = block_count(self.total.bytes()?) as usize;
+        let known = |index| match self.blocks.get(index) {
+            Some(Block::Known(digest)) => Some(*digest),
+            _ => None,
+        };
+        (0..count).map(known).collect()
+    }
+
+    /// The end of the run of known blocks that `at` lies in; `at` itself if its block is not known.
+    pub fn known_end(&self, at: u64) -> u64 {
+        let mut end = at;
+        while let Some(Block::Known(_)) = self.blocks.get((end / BLOCK_BYTES) as usize) {
+            let (_, past) = self.block_range((end / BLOCK_BYTES) as usize);
+            if past <= end {
+                break;
+            }
+            end = past;
+        }
+        end
+    }
+
+    /// Forgets `start..end`: other bytes must be got for them.
+    pub fn forget(&mut self, start: u64, end: u64) {
+        let before = self.received.len();
+        self.received.remove(start, end);
+        let mut gone = before - self.received.len();
+        let mut kept = Vec::with_capacity(self.parts.len());
+        for part in &self.parts {
+            let (from, to) = (part.start.max(start), part.end.min(end));
+            let overlap = to.saturating_sub(from);
+            let of_peer = overlap.min(gone);
+            gone -= of_peer;
+            self.p2p_bytes = self.p2p_bytes.saturating_sub(of_peer);
+            kept.extend([
+                Part { end: part.end.min(start), ..*part },
+                Part { start: part.start.max(end), ..*part },
+            ]);
+        }
+        kept.retain(|part| part.start < part.end);
+        self.parts = kept;
+        self.http_bytes = self.http_bytes.saturating_sub(gone);
+        let touched = start / BLOCK_BYTES..end.div_ceil(BLOCK_BYTES);
+        for index in touched {
+            if let Some(block) = self.blocks.get_mut(index as usize) {
+                *block = Block::Open;
+            }
+        }
+        self.verifying = false;
+        self.stage = Stage::Arriving;
     }
 }
 
@@ -236,6 +407,7 @@ mod tests {
                 end,
                 received,
                 message_bytes: 0,
+                liable: true,
                 started: Time::ZERO,
                 first_byte: None,
                 last_progress: Time::ZERO,
@@ -252,6 +424,40 @@ mod tests {
         assert_eq!(download(&[(0, 30), (60, 70)], &[(60, 10, 100)]).unasked(100), Some((30, 60)));
         assert_eq!(download(&[(0, 30)], &[(50, 0, 100)]).unasked(100), Some((30, 50)));
         assert_eq!(download(&[(0, 100)], &[]).unasked(100), None);
+    }
+
+    #[test]
+    fn blocks_are_told_once_when_they_are_complete() {
+        let key = SegmentKey { track: TrackId(1), discontinuity: 0, sequence: 1 };
+        let total = 2 * BLOCK_BYTES + 5;
+        let mut download = Download::new(Time::ZERO, key, BlobId(1), Some(total));
+        download.accept(Time::ZERO, 10, total);
+        assert_eq!(download.take_complete_blocks(10, total), [1, 2]);
+        download.accept(Time::ZERO, 0, 10);
+        assert_eq!(download.take_complete_blocks(0, 10), [0]);
+        assert_eq!(download.take_complete_blocks(0, total), [0; 0]);
+        assert_eq!(download.digests(), None);
+        download.blocks.fill(Block::Known(Digest([7; 16])));
+        assert_eq!(download.digests(), Some(vec![Digest([7; 16]); 3]));
+        assert_eq!(download.known_end(0), total);
+        assert_eq!(download.known_end(BLOCK_BYTES + 7), total);
+    }
+
+    #[test]
+    fn forgotten_bytes_are_nobodys() {
+        let mut download = download(&[], &[]);
+        let (one, two) = (PeerId::from_latin1(&"1".repeat(20)), PeerId::from_latin1(&"2".repeat(20)));
+        let (one, two) = (one.expect("an id"), two.expect("an id"));
+        download.accept(Time::ZERO, 0, 100);
+        download.brought(0, 40, one, true);
+        download.brought(40, 60, one, true);
+        download.brought(60, 80, two, false);
+        (download.p2p_bytes, download.http_bytes) = (80, 20);
+        download.forget(50, 90);
+        assert_eq!(download.received.len(), 60);
+        assert_eq!((download.p2p_bytes, download.http_bytes), (50, 10));
+        assert_eq!(download.parts, [Part { start: 0, end: 50, peer: one, liable: true }]);
+        assert_eq!(download.suppliers(), [one]);
     }
 
     #[test]

@@ -22,6 +22,15 @@ impl RangeSet {
         self.ranges.splice(first..last, [merged]);
     }
 
+    /// Takes `start..end` out.
+    pub fn remove(&mut self, start: u64, end: u64) {
+        if end <= start {
+            return;
+        }
+        let kept = self.ranges.iter().flat_map(|&(s, e)| [(s, e.min(start)), (s.max(end), e)]);
+        self.ranges = kept.filter(|(s, e)| s < e).collect();
+    }
+
     /// The end of the run of bytes that are there from `at` on; `at` itself if there is none.
     pub fn contiguous_end(&self, at: u64) -> u64 {
         match self.ranges.get(self.ranges.partition_point(|&(_, e)| e <= at)) {
@@ -81,12 +90,15 @@ mod tests {
 
     proptest! {
         #[test]
-        fn agrees_with_a_bitmap(inserts in prop::collection::vec((0u64..64, 0u64..16), 0..20), from in 0u64..64) {
+        fn agrees_with_a_bitmap(
+            changes in prop::collection::vec((0u64..64, 0u64..16, prop::bool::weighted(0.8)), 0..20),
+            from in 0u64..64,
+        ) {
             let mut set = RangeSet::default();
             let mut bits = [false; 96];
-            for (start, len) in inserts {
-                set.insert(start, start + len);
-                bits[start as usize..(start + len) as usize].fill(true);
+            for (start, len, there) in changes {
+                if there { set.insert(start, start + len) } else { set.remove(start, start + len) }
+                bits[start as usize..(start + len) as usize].fill(there);
             }
             prop_assert_eq!(set.len(), bits.iter().filter(|&&bit| bit).count() as u64);
             let run = (from as usize..96).take_while(|&at| bits[at]).count() as u64;

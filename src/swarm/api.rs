@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::{CloseReason, Event, Output};
-use crate::id::{BlobId, LinkId, PeerId, SegmentKey, TransferId};
+use crate::id::{BlobId, Digest, LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::Time;
-use crate::wire::{Frame, GoodbyeReason, HaveState, Interest, RefuseReason, encode};
+use crate::wire::{Claim, Frame, GoodbyeReason, HaveState, Interest, RefuseReason, encode};
 
 use super::peer::Peer;
 
@@ -42,7 +42,7 @@ impl SwarmOut<'_> {
 }
 
 /// Something that the engine must know.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum SwarmNotice {
     /// A peer passed its handshake: it is among [`Swarm::peers`](super::Swarm::peers) from now on.
     PeerReady {
@@ -98,6 +98,22 @@ pub enum SwarmNotice {
         /// Its link.
         link: LinkId,
     },
+    /// A peer says what a segment's digest is.
+    Claimed {
+        /// Its link.
+        link: LinkId,
+        /// What it says.
+        claim: Claim,
+    },
+    /// A peer sent signed records.
+    Proved {
+        /// Which of the batch's records the digests are for.
+        record: u8,
+        /// The digests of its blocks.
+        blocks: Vec<Digest>,
+        /// The batch.
+        batch: Vec<u8>,
+    },
     /// A peer's player moved.
     InterestChanged {
         /// Its link.
@@ -109,6 +125,11 @@ pub enum SwarmNotice {
 pub trait SegmentStore {
     /// A segment that is kept or arriving.
     fn segment(&self, key: SegmentKey) -> Option<StoredSegment>;
+
+    /// What a peer that asks for a segment is told before it gets it: what is known of its digest. By default nothing.
+    fn evidence(&self, _key: SegmentKey) -> Option<Frame> {
+        None
+    }
 
     /// How many bytes of a segment are there from offset `at` on without a gap. Zero if the segment is not there.
     fn contiguous_from(&self, key: SegmentKey, at: u64) -> u64;

@@ -101,6 +101,18 @@ impl Swarm {
                 Ok(())
             }
             Frame::Pong { nonce } => self.pong(now, link, nonce, store, out),
+            Frame::Claim(claim) => {
+                if self.chatter(now, link)? {
+                    out.notice(SwarmNotice::Claimed { link, claim });
+                }
+                Ok(())
+            }
+            Frame::Proof { record, blocks, batch } => {
+                if self.chatter(now, link)? {
+                    out.notice(SwarmNotice::Proved { record, blocks, batch });
+                }
+                Ok(())
+            }
             Frame::Extension { .. } => self.chatter(now, link).map(drop),
         }
     }

@@ -129,6 +129,16 @@ impl Swarm {
         self.plan_announcements();
     }
 
+    /// Sends a frame to every ready peer; a viewer that serves nobody has nothing to say.
+    pub fn tell_all(&mut self, frame: &Frame, out: &mut SwarmOut<'_>) {
+        if self.consume_only {
+            return;
+        }
+        for peer in self.links.iter().filter(|peer| peer.is_ready()) {
+            out.frame(peer.link, frame);
+        }
+    }
+
     /// Does what has become due.
     pub fn tick(
         &mut self,

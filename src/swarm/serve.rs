@@ -66,6 +66,9 @@ impl Swarm {
             };
         match reason {
             Ok(upload) => {
+                if let Some(evidence) = store.evidence(request.key).filter(|_| request.at == 0) {
+                    out.frame(link, &evidence);
+                }
                 self.queue(now, link, upload, store, out);
                 Ok(())
             }

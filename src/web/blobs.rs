@@ -59,6 +59,33 @@ impl Blobs {
         next >= end
     }
 
+    /// Forgets `blob[at..at + len]`.
+    pub fn clear_part(&mut self, blob: BlobId, at: u64, len: u64) {
+        let Some(chunks) = self.0.get_mut(&blob) else { return };
+        let end = at.saturating_add(len);
+        let mut kept = Vec::new();
+        chunks.retain(|&start, chunk| {
+            let past = start + u64::from(chunk.length());
+            let touched = start < end && at < past;
+            if touched && start < at {
+                kept.push((start, chunk.subarray(0, (at - start) as u32)));
+            }
+            if touched && end < past {
+                kept.push((end, chunk.subarray((end - start) as u32, chunk.length())));
+            }
+            !touched
+        });
+        for (start, chunk) in kept {
+            chunks.insert(start, chunk);
+        }
+    }
+
+    /// A copy of `blob[at..at + len]`; `None` when not all of it is there.
+    pub fn part(&self, blob: BlobId, at: u64, len: u32) -> Option<Uint8Array> {
+        let copy = Uint8Array::new_with_length(len);
+        self.copy_to(blob, at, len.into(), &copy, 0).then_some(copy)
+    }
+
     /// A copy of the first `len` bytes of a blob; `None` when not all of them are there.
     pub fn assemble(&self, blob: BlobId, len: u64) -> Option<Uint8Array> {
         let copy = Uint8Array::new_with_length(u32::try_from(len).ok()?);

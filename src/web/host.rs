@@ -81,6 +81,14 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn event(this: &Host, event: JsValue);
 
+    /// SHA-256 of bytes: a promise of an `ArrayBuffer`, or undefined where the browser does not offer it.
+    #[wasm_bindgen(method)]
+    pub fn digest(this: &Host, bytes: &Uint8Array) -> JsValue;
+
+    /// Checks an Ed25519 signature. Resolves to a boolean.
+    #[wasm_bindgen(method, js_name = checkSignature)]
+    pub fn check_signature(this: &Host, public_key: &[u8], message: &[u8], signature: &[u8]) -> Promise;
+
     /// Asks the page's segment validator. Resolves to a boolean.
     #[wasm_bindgen(method)]
     pub fn verify(this: &Host, key: &str, url: &str, bytes: Uint8Array, from_peers: bool) -> Promise;

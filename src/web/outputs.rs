@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use js_sys::Uint8Array;
+use js_sys::{Promise, Uint8Array};
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
@@ -13,6 +13,7 @@ use super::link::{Link, Role};
 use super::tracker::Tracker;
 use crate::engine::{DeliveryTiming, Event, FetchError, Input, LinkCloseCause, Output, RequestFailure};
 use crate::id::{BlobId, ByteRange, FetchId, LinkId, RequestId, SegmentKey};
+use crate::integrity::{block_digest, shorten};
 
 impl Driver {
     /// Runs one output. The engine is free meanwhile: what this causes may come back through the inbox.
@@ -50,6 +51,15 @@ impl Driver {
             Output::SendData { link, head, blob, at, len } => self.send_data(link, &head, blob, at, len),
             Output::NewBlob { blob } => self.blobs.borrow_mut().create(blob),
             Output::DropBlob { blob } => self.blobs.borrow_mut().remove(blob),
+            Output::Digest { ask, blob, at, len } => self.digest(ask, blob, at, len),
+            Output::Clear { blob, at, len } => self.blobs.borrow_mut().clear_part(blob, at, len.into()),
+            Output::CheckSignature { check, public_key, message, signature } => {
+                let verdict = self.host.check_signature(&public_key, &message, &signature);
+                self.when(verdict, move |answer| {
+                    let ok = answer.is_ok_and(|ok| ok == JsValue::TRUE);
+                    Input::SignatureChecked { check, ok }
+                });
+            }
             Output::Verify { blob, key, url, byte_range: _, from_peers } => {
                 self.verify(blob, key, &url, from_peers);
             }
@@ -160,6 +170,33 @@ impl Driver {
         }
     }
 
+    fn digest(&self, ask: u32, blob: BlobId, at: u64, len: u32) {
+        let bytes = self.blobs.borrow().part(blob, at, len);
+        let Some(bytes) = bytes else { return self.input(Input::Digested { ask, digest: None }) };
+        let promise = self.host.digest(&bytes);
+        if promise.is_undefined() {
+            // A page without WebCrypto, as one that did not come over HTTPS.
+            let digest = Some(block_digest(&bytes.to_vec()));
+            return self.input(Input::Digested { ask, digest });
+        }
+        self.when(promise.unchecked_into(), move |hash| {
+            let hash = hash.ok().map(|hash| Uint8Array::new(&hash).to_vec());
+            let digest = hash.and_then(|hash| Some(shorten(hash.try_into().ok()?)));
+            Input::Digested { ask, digest }
+        });
+    }
+
+    /// Gives the engine what a promise is settled with.
+    fn when(&self, promise: Promise, make: impl FnOnce(Result<JsValue, JsValue>) -> Input + 'static) {
+        let me = self.me.clone();
+        wasm_bindgen_futures::spawn_local(async move {
+            let settled = wasm_bindgen_futures::JsFuture::from(promise).await;
+            if let Some(driver) = me.upgrade() {
+                driver.input(make(settled));
+            }
+        });
+    }
+
     fn verify(&self, blob: BlobId, key: SegmentKey, url: &str, from_peers: bool) {
         let bytes = {
             let blobs = self.blobs.borrow();
@@ -213,6 +250,7 @@ impl Driver {
             RequestFailure::Http(FetchError::Network(message)) => ("network", 0, message.as_str()),
             RequestFailure::Http(FetchError::Timeout) => ("timeout", 0, "timeout"),
             RequestFailure::Refused => ("refused", 0, "refused by the segment validator"),
+            RequestFailure::Unsigned => ("refused", 0, "the bytes are not the signed ones"),
             RequestFailure::Shutdown => ("shutdown", 0, "shut down"),
         };
         self.host.fail(request.0, kind, status, message);

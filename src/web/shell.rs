@@ -55,9 +55,14 @@ impl Shell {
         Ok(Shell { driver })
     }
 
-    /// Time passed: starts the engine's work.
-    pub fn start(&self) {
-        self.driver.input(Input::Tick);
+    /// Starts the engine's work. `unix_ms` is what the page's clock shows, in milliseconds since 1970.
+    pub fn start(&self, unix_ms: f64) {
+        self.driver.input(Input::Clock { unix_ms: unix_ms as u64 });
+    }
+
+    /// Signed records of a playlist.
+    pub fn sidecar(&self, bytes: Vec<u8>) {
+        self.driver.input(Input::Sidecar { bytes });
     }
 
     /// A playlist was loaded or refreshed.

@@ -1,13 +1,13 @@
 //! Bytes to frames. Nothing here trusts a length, a count or a code.
 
-use crate::id::{Id20, SegmentKey, SwarmId, TrackId, TransferId};
+use crate::id::{Digest, Id20, SegmentKey, SwarmId, TrackId, TransferId};
 
 use super::frame::{
-    Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
+    Capabilities, Claim, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
 };
 use super::{
-    MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION, WireError, is_data_frame,
-    kind,
+    MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_PROOF_BLOCKS, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION,
+    WireError, is_data_frame, kind,
 };
 
 /// Reads a control message.
@@ -64,7 +64,9 @@ const fn name(first: u8) -> Result<&'static str, WireError> {
         kind::PONG => "pong",
         kind::GOODBYE => "goodbye",
         kind::INTEREST => "interest",
-        kind::EXTENSION.. => "extension",
+        kind::CLAIM => "claim",
+        kind::PROOF => "proof",
+        kind::UNKNOWN.. => "extension",
         _ => return Err(WireError::UnknownType { kind: first }),
     })
 }
@@ -120,6 +122,23 @@ fn read(first: u8, reader: &mut Reader<'_>) -> Result<Frame, WireError> {
                 other => return Err(reader.value("reason", other.into())),
             },
         },
+        kind::CLAIM => Frame::Claim(Claim {
+            key: reader.key()?,
+            total_bytes: match reader.u32()? {
+                0 => return Err(reader.value("length", 0)),
+                bytes => bytes,
+            },
+            digest: Digest(reader.array()?),
+            origin: reader.u64()?,
+        }),
+        kind::PROOF => {
+            let (record, count) = (reader.u8()?, usize::from(reader.u8()?));
+            if count > MAX_PROOF_BLOCKS {
+                return Err(reader.too_many("digests", count, MAX_PROOF_BLOCKS));
+            }
+            let blocks = (0..count).map(|_| reader.array().map(Digest)).collect::<Result<_, _>>()?;
+            Frame::Proof { record, blocks, batch: reader.all().to_vec() }
+        }
         // `name` has refused everything else.
         kind => Frame::Extension { kind, body: reader.all().to_vec() },
     })

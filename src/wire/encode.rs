@@ -3,7 +3,7 @@
 use crate::id::SegmentKey;
 
 use super::frame::{DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, RefuseReason};
-use super::{DATA_HEAD_LEN, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, kind};
+use super::{DATA_HEAD_LEN, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_PROOF_BLOCKS, kind};
 
 /// The bytes of a control frame, at most [`MIN_MESSAGE_BYTES`](super::MIN_MESSAGE_BYTES) but for extensions.
 ///
@@ -56,6 +56,19 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
         Frame::Ping { nonce } => put_numbered(&mut out, kind::PING, *nonce),
         Frame::Pong { nonce } => put_numbered(&mut out, kind::PONG, *nonce),
         Frame::Goodbye { reason } => out.extend([kind::GOODBYE, goodbye_code(*reason)]),
+        Frame::Claim(claim) => {
+            out.push(kind::CLAIM);
+            put_key(&mut out, claim.key);
+            out.extend(claim.total_bytes.to_be_bytes());
+            out.extend(claim.digest.0);
+            out.extend(claim.origin.to_be_bytes());
+        }
+        Frame::Proof { record, blocks, batch } => {
+            let blocks = blocks.get(..MAX_PROOF_BLOCKS).unwrap_or(blocks);
+            out.extend([kind::PROOF, *record, blocks.len() as u8]);
+            blocks.iter().for_each(|block| out.extend(block.0));
+            out.extend(batch);
+        }
         Frame::Extension { kind, body } => {
             out.push(kind | kind::EXTENSION);
             out.extend(body);

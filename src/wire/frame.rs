@@ -1,6 +1,6 @@
 //! The closed set of frames. Everything a peer may say is here.
 
-use crate::id::{Id20, SegmentKey, SwarmId, TrackId, TransferId};
+use crate::id::{Digest, Id20, SegmentKey, SwarmId, TrackId, TransferId};
 
 /// One message between peers, parsed. The first byte on the wire is the type, never inferred from the payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -86,13 +86,38 @@ pub enum Frame {
         /// Why.
         reason: GoodbyeReason,
     },
-    /// A frame that may be skipped by those who do not know it. This version has none and skips them all.
+    /// What the sender knows of a segment that it has: see `docs/integrity.md`. An extension.
+    Claim(Claim),
+    /// Signed records, and the digests of one segment's blocks. An extension.
+    Proof {
+        /// Which of the batch's records the digests are for.
+        record: u8,
+        /// The digests of its blocks. At most 112.
+        blocks: Vec<Digest>,
+        /// One signed batch, as in a sidecar but without digests.
+        batch: Vec<u8>,
+    },
+    /// A frame that may be skipped by those who do not know it.
     Extension {
-        /// The first byte: 0x80 to 0xff.
+        /// The first byte: 0x82 to 0xff.
         kind: u8,
         /// The rest of the message.
         body: Vec<u8>,
     },
+}
+
+/// A segment's length and digest, by the sender's account, and whose fetch that goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Which segment.
+    pub key: SegmentKey,
+    /// Length of the segment in bytes.
+    pub total_bytes: u32,
+    /// Its digest: the first half of SHA-256 over the digests of its blocks.
+    pub digest: Digest,
+    /// The last eight bytes of the peer id of the viewer who fetched it from the origin, as far as the sender knows;
+    /// its own if it did itself; 0 if nobody is known to have.
+    pub origin: u64,
 }
 
 /// The head of a data frame. The payload follows it to the end of the message and never enters the engine.

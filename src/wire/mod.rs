@@ -22,7 +22,9 @@ mod frame;
 pub use decode::{agreed_version, decode, decode_data_head};
 pub use encode::{encode, encode_data_head};
 pub use error::WireError;
-pub use frame::{Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason};
+pub use frame::{
+    Capabilities, Claim, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
+};
 
 /// The lowest protocol version that this crate speaks.
 pub const MIN_VERSION: u8 = 1;
@@ -34,6 +36,8 @@ pub const DATA_HEAD_LEN: usize = 9;
 pub const MAX_HAVE_BITS: usize = 2048;
 /// Most entries in a [`Frame::HaveDelta`].
 pub const MAX_HAVE_ENTRIES: usize = 64;
+/// Most digests of blocks in a [`Frame::Proof`].
+pub const MAX_PROOF_BLOCKS: usize = 112;
 /// Every peer takes messages of at least this size; no control frame of this version is larger.
 pub const MIN_MESSAGE_BYTES: u32 = 2048;
 
@@ -57,6 +61,10 @@ mod kind {
     pub const GOODBYE: u8 = 0x0a;
     pub const INTEREST: u8 = 0x0b;
     pub const EXTENSION: u8 = 0x80;
+    pub const CLAIM: u8 = 0x80;
+    pub const PROOF: u8 = 0x81;
+    /// The first that this version does not know.
+    pub const UNKNOWN: u8 = 0x82;
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use serde::Deserialize;
 
-use crate::id::{Id20, SegmentKey, SwarmId, TrackId, TransferId};
+use crate::id::{Digest, Id20, SegmentKey, SwarmId, TrackId, TransferId};
 
 use super::*;
 
@@ -85,7 +85,24 @@ fn examples() -> Vec<(&'static str, Frame)> {
         ("goodbye: replaced", Frame::Goodbye { reason: GoodbyeReason::Replaced }),
         ("goodbye: violation", Frame::Goodbye { reason: GoodbyeReason::Violation }),
         ("goodbye: incompatible", Frame::Goodbye { reason: GoodbyeReason::Incompatible }),
-        ("extension", Frame::Extension { kind: 0x81, body: vec![1, 2, 3] }),
+        (
+            "claim",
+            Frame::Claim(Claim {
+                key: key(9),
+                total_bytes: 100_000,
+                digest: Digest([0xd1; 16]),
+                origin: 0x6768_696a_6b6c_6d6e,
+            }),
+        ),
+        (
+            "proof: two blocks of the second record",
+            Frame::Proof {
+                record: 1,
+                blocks: vec![Digest([0xb1; 16]), Digest([0xb2; 16])],
+                batch: vec![0xba, 0x7c],
+            },
+        ),
+        ("extension", Frame::Extension { kind: 0x91, body: vec![1, 2, 3] }),
     ]
 }
 
@@ -164,7 +181,13 @@ fn refused_messages_say_what_is_wrong() {
 fn every_shorter_and_every_longer_message_is_refused() {
     for (name, frame) in examples() {
         let bytes = encode(&frame);
-        let fixed = !matches!(frame, Frame::Have { .. } | Frame::HaveDelta { .. } | Frame::Extension { .. });
+        let open_ended = |frame: &Frame| {
+            matches!(
+                frame,
+                Frame::Have { .. } | Frame::HaveDelta { .. } | Frame::Proof { .. } | Frame::Extension { .. }
+            )
+        };
+        let fixed = !open_ended(&frame);
         for len in 0..bytes.len() {
             let result = decode(&bytes[..len], MAX);
             assert!(!fixed || result.is_err(), "{name} cut to {len}");
@@ -306,7 +329,7 @@ fn any_frame() -> impl Strategy<Value = Frame> {
             }
         ),
         prop::sample::select(examples()).prop_map(|(_, frame)| frame),
-        (0x80..=0xff_u8, prop::collection::vec(any::<u8>(), 0..500))
+        (0x82..=0xff_u8, prop::collection::vec(any::<u8>(), 0..500))
             .prop_map(|(kind, body)| Frame::Extension { kind, body }),
     ]
 }

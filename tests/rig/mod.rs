@@ -13,6 +13,7 @@ use hlswarm::engine::{
 use hlswarm::id::{
     BlobId, ByteRange, FetchId, Id20, LinkId, PeerId, RequestId, SegmentKey, TrackId, TrackerId, TransferId,
 };
+use hlswarm::integrity::block_digest;
 use hlswarm::time::Time;
 use hlswarm::wire::{
     Capabilities, DataHead, Frame, HaveState, Interest, decode, encode, encode_data_head, is_data_frame,
@@ -51,6 +52,16 @@ pub struct Asked {
     pub len: u32,
 }
 
+/// The true bytes of a segment.
+pub fn content(sequence: u64) -> Vec<u8> {
+    let mut state = sequence.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
+    let byte = |_| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 56) as u8
+    };
+    (0..SEGMENT_BYTES).map(byte).collect()
+}
+
 /// The engine and all that it has said so far.
 pub struct Rig {
     pub engine: Engine,
@@ -70,6 +81,16 @@ pub struct Rig {
     pub offers_created: usize,
     /// Which ranges of each blob have been written: overlaps are a failure.
     pub blobs: BTreeMap<BlobId, Vec<(u64, u64)>>,
+    /// What each blob holds.
+    pub bytes: BTreeMap<BlobId, Vec<u8>>,
+    /// What each segment is said to hold by a peer or by the origin; [`content`] by default.
+    pub forged: BTreeMap<(Option<LinkId>, u64), Vec<u8>>,
+    /// Segments that were delivered with other bytes than [`content`].
+    pub wrong: Vec<u64>,
+    transfers: BTreeMap<(LinkId, TransferId), u64>,
+    /// Whether the segments are parts of a larger resource.
+    ranged: bool,
+    requests: BTreeMap<RequestId, u64>,
     next_wake: Option<Time>,
     next_request: u32,
     next_peer: u32,
@@ -108,6 +129,9 @@ impl Rig {
             .expect("an object")
             .entry("trackerAnnounce")
             .or_insert(json!(["ws://tracker/"]));
+        // Most tests are about where bytes come from, and not about what is checked of them.
+        let integrity = options.as_object_mut().expect("an object").entry("integrity").or_insert(json!({}));
+        integrity.as_object_mut().expect("an object").entry("mode").or_insert(json!("off"));
         let config = Config::from_json_value(options).expect("valid options");
         let setup = EngineSetup {
             config,
@@ -131,6 +155,12 @@ impl Rig {
             closed: BTreeSet::new(),
             offers_created: 0,
             blobs: BTreeMap::new(),
+            bytes: BTreeMap::new(),
+            forged: BTreeMap::new(),
+            wrong: Vec::new(),
+            transfers: BTreeMap::new(),
+            ranged: false,
+            requests: BTreeMap::new(),
             next_wake: None,
             next_request: 0,
             next_peer: 0,
@@ -143,6 +173,7 @@ impl Rig {
 
     pub fn playlist(&mut self, segments: Vec<SegmentInfo>, live: bool) {
         let bitrate_bps = Some(SEGMENT_BYTES * 8 * 1000 / u64::from(SEGMENT_MS));
+        self.ranged = segments.iter().any(|segment| segment.byte_range.is_some());
         let update = TimelineUpdate { track: track(), kind: TrackKind::Main, live, bitrate_bps, segments };
         self.input(Input::Timeline(update));
     }
@@ -183,6 +214,12 @@ impl Rig {
                     end = to;
                 }
                 assert_eq!(end, len, "a delivered segment of another length");
+                let wanted = self.requests.get(&request).copied();
+                if let Some(sequence) =
+                    wanted.filter(|sequence| self.bytes[&blob][..len as usize] != content(*sequence)[..])
+                {
+                    self.wrong.push(sequence);
+                }
                 self.delivered.push((request, len));
             }
             Output::Fail { request, .. } => self.failed.push(request),
@@ -190,6 +227,7 @@ impl Rig {
             Output::SendControl { link, frame } => {
                 let frame = decode(&frame, 4096).expect("our own frames are well-formed");
                 if let Frame::Request { transfer, key, at, len, .. } = frame {
+                    self.transfers.insert((link, transfer), key.sequence);
                     self.asked.push(Asked { link, transfer, sequence: key.sequence, at, len });
                 }
                 self.sent.push((link, frame));
@@ -213,9 +251,31 @@ impl Rig {
             Output::SendTracker { text, .. } => self.tracker_texts.push(text),
             Output::NewBlob { blob } => {
                 assert!(self.blobs.insert(blob, Vec::new()).is_none(), "a blob id was used twice");
+                self.bytes.insert(blob, Vec::new());
             }
             Output::DropBlob { blob } => {
                 assert!(self.blobs.remove(&blob).is_some(), "dropped a blob that was not there");
+                self.bytes.remove(&blob);
+            }
+            Output::Digest { ask, blob, at, len } => {
+                let bytes = self
+                    .bytes
+                    .get(&blob)
+                    .and_then(|bytes| bytes.get(at as usize..(at + u64::from(len)) as usize));
+                let digest = bytes.map(block_digest);
+                self.engine.handle(self.now, Input::Digested { ask, digest });
+            }
+            Output::Clear { blob, at, len } => {
+                let (from, to) = (at, at + u64::from(len));
+                let ranges = self.blobs.get_mut(&blob).expect("cleared a blob that is there");
+                let split = ranges.iter().flat_map(|&(s, e)| [(s, e.min(from)), (s.max(to), e)]);
+                *ranges = split.filter(|(s, e)| s < e).collect();
+            }
+            Output::CheckSignature { check, public_key, message, signature } => {
+                let key = ed25519_dalek::VerifyingKey::from_bytes(&public_key);
+                let signature = ed25519_dalek::Signature::from_bytes(&signature);
+                let ok = key.is_ok_and(|key| key.verify_strict(&message, &signature).is_ok());
+                self.engine.handle(self.now, Input::SignatureChecked { check, ok });
             }
             Output::Verify { blob, .. } => self.verify.push(blob),
             Output::CloseLink { link } => {
@@ -247,6 +307,7 @@ impl Rig {
     pub fn want(&mut self, sequence: u64) -> RequestId {
         self.next_request += 1;
         let request = RequestId(self.next_request);
+        self.requests.insert(request, sequence);
         self.input(Input::Want { request, key: key(sequence) });
         request
     }
@@ -342,13 +403,24 @@ impl Rig {
         let head = encode_data_head(DataHead { transfer, at });
         let message_len = head.len() as u32 + len;
         let placement = self.engine.place_frame(self.now, remote.link, &head, message_len);
-        self.write(placement);
+        let sequence = self.transfers.get(&(remote.link, transfer)).copied().unwrap_or(0);
+        self.write(placement, Some(remote.link), sequence, at.into());
         self.drain();
         placement
     }
 
-    fn write(&mut self, placement: Placement) {
-        let Placement::At { blob, at, len, .. } = placement else { return };
+    /// Writes what a source has of a segment, `offset` on, where the engine wants it.
+    fn write(&mut self, placement: Placement, source: Option<LinkId>, sequence: u64, offset: u64) {
+        let Placement::At { blob, at, skip, len } = placement else { return };
+        let head = if source.is_some() { 9 } else { 0 };
+        let start = (offset + u64::from(skip) - head) as usize;
+        let of = self.forged.get(&(source, sequence)).cloned().unwrap_or_else(|| content(sequence));
+        let bytes = self.bytes.get_mut(&blob).expect("placed into a blob that is there");
+        let end = at as usize + len as usize;
+        bytes.resize(bytes.len().max(end), 0);
+        // Longer than what there is: zeros.
+        let from = of.iter().copied().skip(start).chain(std::iter::repeat(0));
+        bytes[at as usize..end].iter_mut().zip(from).for_each(|(place, byte)| *place = byte);
         let ranges = self.blobs.get_mut(&blob).expect("placed into a blob that is there");
         let (from, to) = (at, at + u64::from(len));
         assert!(ranges.iter().all(|(start, end)| to <= *start || from >= *end), "bytes were placed twice");
@@ -363,10 +435,12 @@ impl Rig {
 
     pub fn body(&mut self, fetch: &Fetch, bytes: u64) {
         let mut left = bytes;
+        let mut offset = fetch.range.map_or(0, |range| range.start);
         while left > 0 {
             let len = left.min(32_000);
             let placement = self.engine.place_fetched(self.now, fetch.id, len as u32);
-            self.write(placement);
+            self.write(placement, None, fetch.sequence, offset);
+            offset += len;
             self.drain();
             left -= len;
         }
@@ -376,9 +450,13 @@ impl Rig {
     pub fn serve_http(&mut self, fetch: &Fetch) {
         let bytes = match fetch.range {
             Some(ByteRange { start, end: u64::MAX }) => SEGMENT_BYTES - start,
-            Some(range) => range.len(),
+            Some(range) if self.ranged => range.len(),
+            Some(range) => ByteRange { end: range.end.min(SEGMENT_BYTES), ..range }.len(),
             None => SEGMENT_BYTES,
         };
+        if bytes == 0 {
+            return self.fail_fetch(fetch, FetchError::Status(416));
+        }
         self.open(fetch, if fetch.range.is_some() { 206 } else { 200 }, Some(bytes));
         self.body(fetch, bytes);
         self.input(Input::FetchDone { fetch: fetch.id });

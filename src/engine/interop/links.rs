@@ -44,6 +44,8 @@ impl Engine {
             kept: &self.kept,
             timeline: &self.timeline,
             cut_through: false,
+            signed_only: self.guard.is_signed(),
+            guard: &self.guard,
         };
         let Some(ids) = self.interop.ids(&self.timeline, link) else { return };
         let Some(gateway) = self.interop.gateways.get_mut(&link) else { return };

@@ -58,7 +58,7 @@ fn one_violation_disturbs_nobody_else() {
 
 #[test]
 fn a_control_message_has_at_most_four_kibibytes() {
-    let mut extension = vec![0x80; 4096];
+    let mut extension = vec![0x90; 4096];
     let mut node = Node::linked();
     node.say_bytes(1, &extension);
     assert!(node.is_open(1));

@@ -137,6 +137,8 @@ impl Pair {
                 SwarmNotice::PeerReady { .. }
                 | SwarmNotice::PeerGone { .. }
                 | SwarmNotice::LinkGone { .. }
+                | SwarmNotice::Claimed { .. }
+                | SwarmNotice::Proved { .. }
                 | SwarmNotice::HaveChanged { .. }
                 | SwarmNotice::InterestChanged { .. } => {}
             }

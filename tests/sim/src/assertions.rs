@@ -51,6 +51,9 @@ pub(crate) fn against_reference(
             "the 95th percentile starts after {with:.0} ms, over HTTP alone after {without:.0} ms"
         ));
     }
+    if row.wrong_share > expect.wrong_share {
+        whole(format!("{:.5} of the segments were wrong, at most {}", row.wrong_share, expect.wrong_share));
+    }
     if row.p2p_ratio < expect.p2p_ratio {
         whole(format!("P2P ratio {:.3}, expected at least {}", row.p2p_ratio, expect.p2p_ratio));
     }

@@ -72,6 +72,11 @@ impl Blobs {
         self.blobs.len()
     }
 
+    /// Whether there is a blob with that id.
+    pub(crate) fn exists(&self, blob: u32) -> bool {
+        self.blobs.contains_key(&blob)
+    }
+
     /// Starts an empty blob; `false` when there is one with that id.
     pub(crate) fn create(&mut self, blob: u32) -> bool {
         self.blobs.insert(blob, Vec::new()).is_none()
@@ -102,6 +107,27 @@ impl Blobs {
             at = end;
         }
         Ok(())
+    }
+
+    /// Forgets a range; `false` when some of it was never written.
+    pub(crate) fn clear(&mut self, blob: u32, at: u64, len: u32) -> bool {
+        let whole = self.read(blob, at, len).is_some();
+        let (at, Some(pieces)) = (at as u32, self.blobs.get_mut(&blob)) else { return false };
+        let end = at + len;
+        let mut kept = Vec::with_capacity(pieces.len() + 1);
+        for &(start, run) in pieces.iter() {
+            let past = start + run.len;
+            if start < at {
+                kept.push((start, Run { len: past.min(at) - start, ..run }));
+            }
+            if past > end {
+                let from = start.max(end);
+                kept.push((from, Run { start: run.start + (from - start), len: past - from, ..run }));
+            }
+            self.bytes -= u64::from(past.min(end).saturating_sub(start.max(at)));
+        }
+        *pieces = kept;
+        whole
     }
 
     /// Reads a range; `None` when some of it was never written.
@@ -191,6 +217,11 @@ mod tests {
         assert_eq!(blobs.read(1, 15, 10), Some(run(15, 10)));
         assert_eq!(blobs.read(1, 35, 10), None);
         assert!(blobs.write(1, 39, &run(39, 2)).is_err());
+        assert!(blobs.clear(1, 10, 20));
+        assert_eq!((blobs.read(1, 10, 1), blobs.bytes()), (None, 20));
+        assert_eq!((blobs.read(1, 0, 10), blobs.read(1, 30, 10)), (Some(run(0, 10)), Some(run(30, 10))));
+        assert!(!blobs.clear(1, 5, 10), "some of it is gone already");
+        blobs.write(1, 5, &run(5, 25)).expect("it fits");
         assert!(blobs.remove(1));
         assert_eq!(blobs.bytes(), 0);
     }

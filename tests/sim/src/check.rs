@@ -117,7 +117,8 @@ fn check_player(scenario: &Scenario) -> Result<(), ScenarioError> {
     within("expect.extra_stall_ms", expect.extra_stall_ms, 0.0, 1e9)?;
     within("expect.extra_stall_share", expect.extra_stall_share, 0.0, 1.0)?;
     within("expect.extra_startup_ms", expect.extra_startup_ms, 0.0, 1e9)?;
-    within("expect.p2p_ratio", expect.p2p_ratio, 0.0, 1.0)
+    within("expect.p2p_ratio", expect.p2p_ratio, 0.0, 1.0)?;
+    within("expect.wrong_share", expect.wrong_share, 0.0, 1.0)
 }
 
 fn check_faults(scenario: &Scenario) -> Result<(), ScenarioError> {
@@ -167,6 +168,10 @@ pub(crate) fn options(
     set(&mut value, "loader.trackerAnnounce", serde_json::json!(urls))?;
     for (path, new) in overrides {
         set(&mut value, path, new.clone())?;
+    }
+    if value["integrity"]["mode"] == "signed" {
+        set(&mut value, "integrity.publicKeys", serde_json::json!([crate::signed::public_key()]))?;
+        set(&mut value, "integrity.stream", serde_json::json!(crate::signed::STREAM))?;
     }
     Config::from_json_value(value).map_err(|error| ScenarioError(format!("options: {error}")))
 }

@@ -15,7 +15,7 @@
 //! | `topology` | viewers' lines, joining, leaving; the list of transitions |
 //! | `media` | the stream; which bytes a segment consists of |
 //! | `queue`, [`world`] | simulated time, actors, threads |
-//! | `viewer`, `outputs`, `links`, `http`, `blobs` | the shell of one viewer |
+//! | `viewer`, `outputs`, `links`, `http`, `blobs`, `digests`, `signed` | the shell of one viewer |
 //! | `player`, `adapt` | the player: the reference by itself, with an engine the system under test |
 //! | `origin`, `tracker` | the CDN; the registry behind sockets |
 //! | `tally`, [`report`], [`insight`], `assertions` | counts, figures, their causes, comparison with the reference |
@@ -27,6 +27,7 @@ mod adapt;
 mod assertions;
 mod blobs;
 mod check;
+mod digests;
 mod draw;
 mod http;
 pub mod insight;
@@ -40,6 +41,7 @@ pub mod regression;
 pub mod report;
 pub mod run;
 pub mod scenario;
+mod signed;
 mod tally;
 #[cfg(test)]
 mod testing;

@@ -102,6 +102,11 @@ impl Catalog {
         (offsets[place.index as usize + 1] - offsets[place.index as usize]) as u32
     }
 
+    /// How many segments a rendition has in all.
+    pub(crate) fn count(&self, rendition: u8) -> u32 {
+        self.renditions[rendition as usize].urls.len() as u32
+    }
+
     /// The bytes that a segment consists of.
     pub(crate) fn content(&self, place: Place) -> Run {
         let rendition = u32::from(place.rendition) << INDEX_BITS;

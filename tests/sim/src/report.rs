@@ -102,6 +102,12 @@ pub struct Row {
     pub failures: (u32, u32),
     /// Wrong segments delivered.
     pub wrong: u32,
+    /// Wrong segments delivered to honest viewers / segments delivered to them.
+    pub wrong_share: f64,
+    /// Bytes fetched from the origin to compare parts of what peers sent / bytes delivered.
+    pub check_share: f64,
+    /// Segments from peers that were fetched again because something spoke against them.
+    pub disputes: u32,
     /// Control bytes sent between viewers / bytes delivered.
     pub control_share: f64,
     /// Simulated events.
@@ -211,6 +217,12 @@ impl Row {
             jumps: (sum_of(tallies, |t| t.seen.jumps), http(|t| t.seen.jumps).unwrap_or(0)),
             failures: (sum_of(tallies, |t| t.seen.failures), http(|t| t.seen.failures).unwrap_or(0)),
             wrong: sum_of(tallies, |tally| tally.wrong),
+            wrong_share: ratio(
+                total(|tally| tally.wrong.into()),
+                total(|tally| tally.loaded.iter().copied().map(u64::from).sum()),
+            ),
+            check_share: ratio(total(|tally| tally.integrity.check_bytes), delivered),
+            disputes: sum_of(tallies, |tally| tally.integrity.disputes),
             control_share: ratio(total(|tally| tally.control_bytes), delivered),
             events: outcome.events,
             wall_s: 0.0,
@@ -282,6 +294,9 @@ const COLUMNS: &[Column] = &[
     }),
     ("up MB/viewer", |row| format!("{:.1}", ratio(row.uploaded_bytes, row.appeared as u64) / 1e6)),
     ("wasted", |row| format!("{:.1}%", 100.0 * ratio(row.wasted_bytes, row.delivered_bytes))),
+    ("wrong", |row| format!("{} ({:.4}%)", row.wrong, 100.0 * row.wrong_share)),
+    ("checked", |row| format!("{:.2}%", 100.0 * row.check_share)),
+    ("disputes", |row| row.disputes.to_string()),
     ("peers", |row| format!("{:.1}", row.peers_mean)),
     ("seed", |row| row.seed.to_string()),
     ("wall s", |row| format!("{:.1}", row.wall_s)),

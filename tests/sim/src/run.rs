@@ -4,10 +4,13 @@ use std::fmt;
 
 use serde_json::Value;
 
+use hlswarm::config::IntegrityMode;
+
 use crate::check::{check, options};
 use crate::media::Catalog;
 use crate::report::Row;
 use crate::scenario::{Scenario, ScenarioError};
+use crate::signed::Signed;
 use crate::topology::profiles;
 use crate::world::{Failure, Mode, Outcome, World, is_hostile, run};
 
@@ -64,15 +67,20 @@ impl RunSetup {
         let config = options(&scenario, &self.overrides)?;
         let mut config_consume_only = config.clone();
         config_consume_only.loader.consume_only = true;
+        let catalog = Catalog::new(&scenario, self.seed);
+        let signed = Signed::new(&config, &catalog);
+        // A page that has nothing else to go by asks its own validator.
+        let has_validator = is_hostile(&scenario) && config.integrity.mode == IntegrityMode::Off;
         Ok(World {
             seed: self.seed,
             mode,
-            catalog: Catalog::new(&scenario, self.seed),
+            catalog,
             profiles: profiles(&scenario, self.viewers, self.seed),
             config,
             config_consume_only,
             hostile: is_hostile(&scenario),
-            has_validator: is_hostile(&scenario),
+            has_validator,
+            signed,
             keep_log: self.keep_log,
             lookahead_us: World::shortest_delay_us(&scenario),
             scenario,

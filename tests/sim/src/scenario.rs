@@ -361,11 +361,20 @@ pub struct Expect {
     pub extra_startup_ms: f64,
     /// Lowest P2P ratio (bytes from peers / bytes delivered) in any row; default 0.
     pub p2p_ratio: f64,
+    /// Share of the delivered segments that may be wrong; default 0. Above 0, wrong segments are counted and do not end
+    /// the run.
+    pub wrong_share: f64,
 }
 
 impl Default for Expect {
     fn default() -> Expect {
-        Expect { extra_stall_ms: 250.0, extra_stall_share: 0.0, extra_startup_ms: 100.0, p2p_ratio: 0.0 }
+        Expect {
+            extra_stall_ms: 250.0,
+            extra_stall_share: 0.0,
+            extra_startup_ms: 100.0,
+            p2p_ratio: 0.0,
+            wrong_share: 0.0,
+        }
     }
 }
 

@@ -26,6 +26,10 @@ pub(crate) struct Tally {
     /// Bytes that arrived and were of no use.
     pub discarded: u64,
     pub wrong: u32,
+    /// Bytes hashed.
+    pub hashed: u64,
+    /// What the engine found out about the bytes.
+    pub integrity: hlswarm::engine::IntegrityStats,
     /// Requests that reached the origin's door.
     pub requests: u32,
     pub engine_fetches: u32,
@@ -121,5 +125,6 @@ impl Tally {
     /// Takes what only the engine's own statistics tell.
     pub(crate) fn close(&mut self, stats: &Stats) {
         self.peers_at_end = stats.peers as u32;
+        self.integrity = stats.integrity;
     }
 }

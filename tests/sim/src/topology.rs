@@ -141,6 +141,9 @@ fn viewer_fault(
     end: Option<u64>,
 ) {
     let fault = &world.scenario.fault[index];
+    // Whoever joins later is as hostile from then on: before, there is nobody to tell.
+    let joined = world.profiles[id as usize].join_us + 1;
+    let begin = if what == FaultKind::Corrupt { begin.max(joined) } else { begin };
     match what {
         FaultKind::Leave => {
             // "At once" is within a second.

@@ -283,6 +283,9 @@ impl Viewer {
         let window = catalog.window_at(crate::origin::playlist_moment_us(ctx.world, asked_us));
         if self.engine.is_some() {
             self.feed(Input::Timeline(catalog.timeline(rendition, window)), ctx);
+            if let Some(bytes) = ctx.world.signed.as_ref().map(|signed| signed.sidecar(rendition, window)) {
+                self.feed(Input::Sidecar { bytes }, ctx);
+            }
         }
         self.player.on_playlist(ctx.now_us, track, rendition, window, catalog, &ctx.world.scenario.player);
     }
@@ -325,7 +328,7 @@ impl Viewer {
                 self.plain_fetch(request, place, ctx);
             }
             RequestFailure::Http(error) => self.player_failed(request, error, ctx),
-            RequestFailure::Refused | RequestFailure::Shutdown => {
+            RequestFailure::Refused | RequestFailure::Unsigned | RequestFailure::Shutdown => {
                 self.player.on_failed(ctx.now_us, request, false);
             }
         }

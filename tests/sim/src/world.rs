@@ -44,6 +44,8 @@ pub(crate) struct World {
     /// Some viewers forge segments: accusations are to be expected.
     pub hostile: bool,
     pub has_validator: bool,
+    /// Signed records, where the options ask for them.
+    pub signed: Option<crate::signed::Signed>,
     pub keep_log: bool,
     pub lookahead_us: u64,
 }

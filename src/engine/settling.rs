@@ -1,0 +1,398 @@
+//! Without signed records: what peers brought is believed when what others say of it agrees, or when a part of it equals
+//! the origin's.
+//!
+//! The truth about a segment is learnt only from HTTP. Whoever fetched one wholly over HTTP announces its digest; whoever
+//! accepted one passes that on. What is contradicted, or differs from the origin in the part looked at, is fetched whole,
+//! and the origin's bytes tell who was wrong: those who vouched for it are banned; those who only passed on what was still
+//! arriving, or what they had themselves believed, when it happens again.
+
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::config::IntegrityMode;
+use crate::id::{ByteRange, Digest, FetchId, LinkId, PeerId, SegmentKey};
+use crate::integrity::claims::{Voice, Weight, check_probability, origin_of, weigh};
+use crate::integrity::{BLOCK_BYTES, block_count, segment_digest};
+use crate::schedule::download::{Stage, Suspect, Total};
+use crate::swarm::SwarmOut;
+use crate::wire::Claim;
+
+use super::Engine;
+use super::finishing::Provenance;
+use super::guard::{Ask, Spot};
+use super::io::{HttpHead, Output, Placement};
+
+/// What is fetched from the origin to be compared, in bytes.
+const SPOT_BYTES: u64 = 16 * 1024;
+/// How long it may take.
+const SPOT_LIMIT: Duration = Duration::from_secs(3);
+/// How long a complete segment waits for what peers say of it: whoever forwarded it is complete a moment earlier.
+const LISTEN_FOR: Duration = Duration::from_millis(250);
+
+impl Engine {
+    /// All blocks of a complete segment are hashed: decides whether it is believed.
+    pub(super) fn settle(&mut self, key: SegmentKey, digests: Vec<Digest>) {
+        let Some(download) = self.downloads.get_mut(key) else { return };
+        let Some(total) = download.total.bytes() else { return };
+        let digest = segment_digest(&digests);
+        if download.p2p_bytes == 0 {
+            let origin = if download.one_response { origin_of(self.own) } else { 0 };
+            self.learn_truth(key, total, &digests);
+            return self.pass(key, Provenance { digests, origin, verified: true });
+        }
+        let listened = matches!(download.stage, Stage::Listening(_));
+        let mixed = download.http_bytes > 0;
+        let voices = self.guard.claims.voices(key);
+        let weight = weigh(voices, total, digest, |peer| self.guard.standing.of(peer));
+        if weight == Weight::Contradicted || mixed && listened && weight == Weight::Unheard {
+            return self.dispute(key);
+        }
+        if weight == Weight::Unheard && !listened {
+            let until = self.now + LISTEN_FOR;
+            download.stage = Stage::Listening(until);
+            self.plan_again_at(until);
+            return;
+        }
+        let roll = self.rng.random::<f64>();
+        let must = matches!(weight, Weight::Unheard | Weight::Alone(0) | Weight::Agreed(0));
+        let affordable = self.guard.can_afford(SPOT_BYTES.min(total), self.totals.p2p_bytes);
+        if roll < check_probability(weight) && (must || affordable) {
+            return self.check_spot(key);
+        }
+        self.believe(key, digests);
+    }
+
+    /// Looks at a segment again whose digests are all known.
+    fn settle_again(&mut self, key: SegmentKey) {
+        if let Some(digests) = self.downloads.get(key).and_then(|download| download.digests()) {
+            self.settle(key, digests);
+        }
+    }
+
+    /// Takes what peers brought for the segment.
+    fn believe(&mut self, key: SegmentKey, digests: Vec<Digest>) {
+        let voices = self.guard.claims.voices(key);
+        let own = voices.iter().find(|voice| voice.is_own());
+        let origin = own.or_else(|| voices.iter().find(|voice| voice.origin != 0));
+        let origin = origin.map_or(0, |voice| voice.origin);
+        self.pass(key, Provenance { digests, origin, verified: true });
+    }
+
+    /// Segments that have listened long enough.
+    pub(super) fn settle_due(&mut self) {
+        let now = self.now;
+        let due: Vec<SegmentKey> = self
+            .downloads
+            .iter()
+            .filter(|download| matches!(download.stage, Stage::Listening(until) if until <= now))
+            .map(|download| download.key)
+            .collect();
+        due.into_iter().for_each(|key| self.settle_again(key));
+        let waiting = self.downloads.iter().filter_map(|download| match download.stage {
+            Stage::Listening(until) => Some(until),
+            _ => None,
+        });
+        if let Some(until) = waiting.min() {
+            self.plan_again_at(until);
+        }
+        let late: Vec<FetchId> =
+            self.guard.spots.iter().filter(|(_, spot)| spot.until <= now).map(|(fetch, _)| *fetch).collect();
+        for fetch in late {
+            if self.guard.spots.get(&fetch).is_some_and(|spot| !spot.done) {
+                self.outbox.push_back(Output::CancelFetch { fetch });
+            }
+            self.spot_failed(fetch);
+        }
+        if let Some(until) = self.guard.spots.values().map(|spot| spot.until).min() {
+            self.plan_again_at(until);
+        }
+    }
+
+    /// A peer says what a segment's digest is.
+    pub(super) fn claim_came(&mut self, link: LinkId, claim: Claim) {
+        let Some(peer) = self.swarm.peer_id(link).filter(|_| self.guard.is_auto()) else { return };
+        let Claim { key, total_bytes, digest, origin } = claim;
+        let voice = Voice { link, peer, total_bytes, digest, origin };
+        if !self.guard.claims.hear(key, voice) {
+            return;
+        }
+        if let (Some(kept), Some(entry)) = (self.kept.get(&key), self.cache.get(key)) {
+            // What we fetched ourselves settles it at once. That it is right says nothing: it may repeat our own word.
+            let wrong =
+                entry.len != u64::from(total_bytes) || segment_digest(&kept.provenance.digests) != digest;
+            if kept.provenance.origin == origin_of(self.own) && wrong {
+                self.voice_was_wrong(voice);
+            }
+            return;
+        }
+        if self.downloads.get(key).is_some_and(|download| matches!(download.stage, Stage::Listening(_))) {
+            self.settle_again(key);
+        }
+    }
+
+    fn voice_was_wrong(&mut self, voice: Voice) {
+        if voice.is_own() || self.guard.standing.struck(voice.peer) {
+            self.ban(voice.peer, "announced a digest that the origin's bytes do not have");
+        }
+    }
+
+    /// The origin's bytes are here: holds against them what was said and brought.
+    fn learn_truth(&mut self, key: SegmentKey, total: u64, digests: &[Digest]) {
+        let digest = segment_digest(digests);
+        for voice in self.guard.claims.voices(key).to_vec() {
+            if u64::from(voice.total_bytes) == total && voice.digest == digest {
+                self.guard.standing.proved(voice.peer);
+            } else {
+                self.voice_was_wrong(voice);
+            }
+        }
+        let Some(suspect) = self.downloads.get_mut(key).and_then(|download| download.suspect.take()) else {
+            return;
+        };
+        let other_length = suspect.total_bytes != total;
+        let mut wrong: Vec<PeerId> = Vec::new();
+        let mut liable: Vec<PeerId> = Vec::new();
+        for part in &suspect.parts {
+            let blocks = (part.start / BLOCK_BYTES) as usize..block_count(part.end) as usize;
+            let differs = |index: usize| suspect.blocks.get(index) != digests.get(index);
+            if !other_length && !blocks.into_iter().any(differs) {
+                continue;
+            }
+            if !wrong.contains(&part.peer) {
+                wrong.push(part.peer);
+            }
+            if part.liable {
+                liable.push(part.peer);
+            }
+        }
+        if wrong.is_empty() {
+            return;
+        }
+        self.tell_refused(key, &wrong);
+        for peer in wrong {
+            if liable.contains(&peer) || self.guard.standing.struck(peer) {
+                self.ban(peer, "sent bytes that are not the origin's");
+            }
+        }
+    }
+
+    /// What peers brought is doubted: the origin decides.
+    fn dispute(&mut self, key: SegmentKey) {
+        let Some(download) = self.downloads.get(key) else { return };
+        let suspect = download.digests().map(|blocks| {
+            let total_bytes = download.total.bytes().unwrap_or(0);
+            Box::new(Suspect { blocks, total_bytes, parts: download.parts.clone() })
+        });
+        self.guard.stats.disputes += 1;
+        self.guard.stats.refused_bytes += download.p2p_bytes;
+        self.fall_back(key, "what peers sent or say of it differs", 0);
+        self.restart(key);
+        if let Some(download) = self.downloads.get_mut(key) {
+            download.suspect = suspect;
+        }
+        self.start_http(key);
+    }
+
+    /// Fetches a part of what peers brought from the origin, to compare.
+    fn check_spot(&mut self, key: SegmentKey) {
+        let Some(download) = self.downloads.get(key) else { return };
+        let Some(total) = download.total.bytes() else { return };
+        if self.ranges_refused {
+            return self.unchecked(key);
+        }
+        // Any byte that a peer brought is as likely to be looked at as any other.
+        let brought: u64 = download.parts.iter().map(|part| part.end - part.start).sum();
+        let mut nth = self.rng.random_range(0..brought.max(1));
+        let mut at = 0;
+        for part in &download.parts {
+            let len = part.end - part.start;
+            at = part.start + nth.min(len);
+            if nth < len {
+                break;
+            }
+            nth -= len;
+        }
+        let len = SPOT_BYTES.min(total);
+        let at = at.saturating_sub(len / 2).min(total - len);
+        let length_known = matches!(download.total, Total::Known(_));
+        self.guard.stats.checks += 1;
+        if let Some(download) = self.downloads.get_mut(key) {
+            download.stage = Stage::Checking;
+        }
+        let at_end = !length_known && at + len == total;
+        self.fetch_spot(key, at, len, at_end);
+        if !length_known && !at_end {
+            self.fetch_spot(key, total - 1, 1, true);
+        }
+    }
+
+    /// Fetches one part. At the end of a segment whose length nobody but peers has told, one byte more is asked for than
+    /// should be there: a segment that was cut short, or grew, is right in every byte that can be looked at.
+    fn fetch_spot(&mut self, key: SegmentKey, at: u64, len: u64, at_end: bool) {
+        let Some(segment) = self.timeline.segment(key) else { return };
+        let (url, offset) = (segment.url.to_string(), segment.byte_range.map_or(0, |range| range.start));
+        let Some(blob) = self.downloads.get(key).map(|download| download.blob) else { return };
+        let fetch = self.new_fetch();
+        let scratch = self.new_blob();
+        let until = self.now + SPOT_LIMIT;
+        let range = ByteRange { start: offset + at, end: offset + at + len + u64::from(at_end) };
+        let len = len as u32;
+        let spot = Spot { key, scratch, at, len, received: 0, done: false, until, ours: None, theirs: None };
+        self.guard.spots.insert(fetch, spot);
+        self.outbox.push_back(Output::Fetch { fetch, key, url, range: Some(range) });
+        self.plan_again_at(until);
+        let ask = self.guard.ask(Ask::Ours(fetch));
+        self.outbox.push_back(Output::Digest { ask, blob, at, len });
+    }
+
+    /// The head of a part's response. Tells whether the fetch was for a part.
+    pub(super) fn spot_opened(&mut self, fetch: FetchId, head: &HttpHead) -> bool {
+        let Some(spot) = self.guard.spots.get(&fetch) else { return false };
+        let (key, at, len) = (spot.key, spot.at, u64::from(spot.len));
+        let offset = self.timeline.segment(key).and_then(|s| s.byte_range).map_or(0, |range| range.start);
+        let starts_right = head.content_range.is_none_or(|range| range.start == offset + at);
+        if head.status != 206 || !starts_right {
+            // Whoever gives everything instead would have us fetch each segment twice.
+            self.ranges_refused |= head.status == 200;
+            self.outbox.push_back(Output::CancelFetch { fetch });
+            self.spot_failed(fetch);
+        } else if head.body_bytes.is_some_and(|bytes| bytes != len) {
+            self.spot_wrong(fetch);
+        }
+        true
+    }
+
+    /// Where bytes of a part belong. `None` when the fetch is not for a part.
+    pub(super) fn place_spot(&mut self, fetch: FetchId, len: u32) -> Option<Placement> {
+        let spot = self.guard.spots.get_mut(&fetch)?;
+        let kept = len.min(spot.len.saturating_sub(spot.received));
+        let at = u64::from(spot.received);
+        spot.received = spot.received.saturating_add(len);
+        self.totals.http_bytes += u64::from(len);
+        self.guard.stats.check_bytes += u64::from(len);
+        Some(if kept == 0 {
+            Placement::Discard
+        } else {
+            Placement::At { blob: spot.scratch, at, skip: 0, len: kept }
+        })
+    }
+
+    /// The end of a part's body. Tells whether the fetch was for a part.
+    pub(super) fn spot_done(&mut self, fetch: FetchId) -> bool {
+        let Some(spot) = self.guard.spots.get_mut(&fetch) else { return false };
+        spot.done = true;
+        let (blob, len, received) = (spot.scratch, spot.len, spot.received);
+        if received != len {
+            self.spot_wrong(fetch);
+            return true;
+        }
+        let ask = self.guard.ask(Ask::Theirs(fetch));
+        self.outbox.push_back(Output::Digest { ask, blob, at: 0, len });
+        true
+    }
+
+    pub(super) fn spot_digested(&mut self, fetch: FetchId, digest: Option<Digest>, ours: bool) {
+        let Some(spot) = self.guard.spots.get_mut(&fetch) else { return };
+        let Some(digest) = digest else { return self.spot_failed(fetch) };
+        *(if ours { &mut spot.ours } else { &mut spot.theirs }) = Some(digest);
+        let (Some(ours), Some(theirs)) = (spot.ours, spot.theirs) else { return };
+        let key = spot.key;
+        if ours != theirs {
+            return self.spot_wrong(fetch);
+        }
+        self.end_spot(fetch);
+        if self.guard.spots.values().any(|spot| spot.key == key) {
+            return;
+        }
+        let Some(download) = self.downloads.get(key).filter(|download| download.stage == Stage::Checking)
+        else {
+            return;
+        };
+        let (Some(digests), suppliers) = (download.digests(), download.suppliers()) else { return };
+        let digest = segment_digest(&digests);
+        let voices = self.guard.claims.voices(key);
+        // Somebody may have spoken up meanwhile.
+        if voices.iter().any(|voice| voice.digest != digest) {
+            return self.dispute(key);
+        }
+        let silent = suppliers.into_iter().filter(|peer| voices.iter().all(|voice| voice.peer != *peer));
+        let right: Vec<PeerId> = silent.chain(voices.iter().map(|voice| voice.peer)).collect();
+        right.into_iter().for_each(|peer| self.guard.standing.proved(peer));
+        self.believe(key, digests);
+    }
+
+    /// A part is not what peers brought.
+    pub(super) fn spot_wrong(&mut self, fetch: FetchId) {
+        let Some(key) = self.guard.spots.get(&fetch).map(|spot| spot.key) else { return };
+        self.drop_spots(key);
+        if self.downloads.get(key).is_some_and(|download| download.stage == Stage::Checking) {
+            self.dispute(key);
+        }
+    }
+
+    /// A part could not be had.
+    pub(super) fn spot_failed(&mut self, fetch: FetchId) {
+        let Some(spot) = self.guard.spots.get_mut(&fetch) else { return };
+        spot.done = true;
+        let key = spot.key;
+        self.drop_spots(key);
+        if self.downloads.get(key).is_some_and(|download| download.stage == Stage::Checking) {
+            self.unchecked(key);
+        }
+    }
+
+    /// No part of a segment can be had from the origin: what somebody vouches for is taken, what nobody does is not.
+    fn unchecked(&mut self, key: SegmentKey) {
+        if self.guard.claims.voices(key).is_empty() {
+            return self.dispute(key);
+        }
+        if let Some(digests) = self.downloads.get(key).and_then(|download| download.digests()) {
+            self.believe(key, digests);
+        }
+    }
+
+    fn end_spot(&mut self, fetch: FetchId) {
+        if let Some(spot) = self.guard.spots.remove(&fetch) {
+            self.outbox.push_back(Output::DropBlob { blob: spot.scratch });
+        }
+    }
+
+    /// Stops comparing parts of a segment.
+    pub(super) fn drop_spots(&mut self, key: SegmentKey) {
+        let of_key = self.guard.spots.iter().filter(|(_, spot)| spot.key == key).map(|(fetch, _)| *fetch);
+        let running: Vec<FetchId> = of_key.collect();
+        for fetch in running {
+            if self.guard.spots.get(&fetch).is_some_and(|spot| !spot.done) {
+                self.outbox.push_back(Output::CancelFetch { fetch });
+            }
+            self.end_spot(fetch);
+        }
+    }
+
+    /// Tells all peers what we know of a segment. A signed record is told only by those who fetched from the origin: they
+    /// may have been quicker than the playlists of others.
+    pub(super) fn tell_evidence(&mut self, key: SegmentKey) {
+        let (Some(kept), Some(entry)) = (self.kept.get(&key), self.cache.get(key)) else { return };
+        if self.guard.is_signed() && !kept.came_from_origin() {
+            return;
+        }
+        if let Some(evidence) = self.guard.evidence(key, entry.len, &kept.provenance) {
+            let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
+            self.swarm.tell_all(&evidence, &mut out);
+        }
+    }
+
+    /// Whether bytes of peers may be continued over HTTP: every block is held against its record, or somebody has said
+    /// what the whole must be.
+    pub(super) fn may_splice(&self, key: SegmentKey) -> bool {
+        match self.guard.mode {
+            IntegrityMode::Off => true,
+            IntegrityMode::Signed => self.record(key).is_some(),
+            IntegrityMode::Auto => {
+                let total = self.downloads.get(key).and_then(|download| download.total.bytes());
+                self.guard.claims.voices(key).iter().any(|voice| Some(voice.total_bytes.into()) == total)
+            }
+        }
+    }
+}
