@@ -1,0 +1,227 @@
+//! The command as its users run it, on folders as packagers write them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output};
+use std::time::{Duration, Instant};
+
+use hlswarm::id::TrackId;
+use hlswarm::integrity::sidecar;
+use serde_json::json;
+
+/// A folder of its own for a test, gone with it.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn new(name: &str) -> Folder {
+        let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}", std::process::id()));
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).expect("a folder");
+        Folder(path)
+    }
+
+    fn write(&self, name: &str, bytes: impl AsRef<[u8]>) {
+        let path = self.0.join(name);
+        fs::create_dir_all(path.parent().expect("it is in the folder")).expect("a folder");
+        fs::write(path, bytes).expect("it is written");
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.join(name).to_str().expect("text").to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+fn command(args: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_hlswarm-sign"));
+    command.args(args);
+    command
+}
+
+fn run(args: &[&str]) -> Output {
+    command(args).output().expect("it starts")
+}
+
+fn ok(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).expect("text").trim().to_owned()
+}
+
+fn fails(args: &[&str]) -> String {
+    let output = run(args);
+    assert!(!output.status.success(), "{args:?} should fail");
+    String::from_utf8(output.stderr).expect("text")
+}
+
+/// A film: a manifest, a variant of whole files, one of byte ranges, separate audio.
+fn film(folder: &Folder) {
+    folder.write(
+        "dir/master.m3u8",
+        "#EXTM3U\n#EXT-X-MEDIA:TYPE=AUDIO,GROUP-ID=\"a\",NAME=\"En\",URI=\"audio/a.m3u8\"\n\
+         #EXT-X-STREAM-INF:BANDWIDTH=1000,AUDIO=\"a\"\nlow/v.m3u8\n#EXT-X-STREAM-INF:BANDWIDTH=2000,AUDIO=\"a\"\nhigh.m3u8?x=1\n",
+    );
+    let head = "#EXTM3U\n#EXT-X-TARGETDURATION:4\n";
+    let mut low = head.to_owned();
+    for number in 0..20 {
+        low += &format!("#EXTINF:4,\nseg%20{number}.ts\n");
+        folder.write(&format!("dir/low/seg {number}.ts"), vec![number; 70_000]);
+    }
+    folder.write("dir/low/v.m3u8", low + "#EXT-X-ENDLIST\n");
+    let ranges = "#EXTINF:4,\n#EXT-X-BYTERANGE:1000@0\nall.mp4\n#EXTINF:4,\n#EXT-X-BYTERANGE:500\nall.mp4\n";
+    folder.write("dir/high.m3u8", format!("{head}{ranges}#EXT-X-ENDLIST\n"));
+    folder.write("dir/all.mp4", (0..1500).map(|n| n as u8).collect::<Vec<_>>());
+    folder.write("dir/audio/a.m3u8", format!("{head}#EXTINF:4,\n0.aac\n#EXT-X-ENDLIST\n"));
+    folder.write("dir/audio/0.aac", b"audio");
+}
+
+#[test]
+fn a_film_is_signed_and_verified() {
+    let folder = Folder::new("film");
+    film(&folder);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    let public = ok(&["keygen", &key]);
+    assert_eq!(public.len(), 64);
+    assert!(fails(&["keygen", &key]).contains("key"), "a key is never overwritten");
+    ok(&["sign", &dir, "--key", &key, "--stream", "film"]);
+    let verify = ["verify", &dir, "--public-key", &public, "--stream", "film"];
+    let report = ok(&verify);
+    assert!(report.contains("20 segments are what was signed"), "{report}");
+
+    let read = |name: &str| {
+        let bytes = fs::read(folder.0.join(name)).expect("a sidecar");
+        sidecar::read(&bytes).expect("it is one")
+    };
+    let low = read("dir/low/v.m3u8.hsig");
+    assert_eq!(low.len(), 2, "20 records in batches of 16");
+    assert_eq!(low[0].batch.track, TrackId::from_name("main low/v.m3u8"), "as the page names it");
+    assert_eq!(read("dir/audio/a.m3u8.hsig")[0].batch.track, TrackId::from_name("audio audio/a.m3u8"));
+    let high = &read("dir/high.m3u8.hsig")[0].batch;
+    let ranges: Vec<_> = high.records.iter().map(|r| (r.resource_offset, r.total_bytes)).collect();
+    assert_eq!(ranges, [(0, 1000), (1000, 500)]);
+
+    folder.write("dir/low/seg 7.ts", vec![8; 70_000]);
+    assert!(fails(&verify).contains("seg%207.ts: not what was signed"));
+    assert!(fails(&["verify", &dir, "--public-key", &public, "--stream", "news"]).contains("another stream"));
+    let other = ok(&["keygen", &folder.path("other")]);
+    let error = fails(&["verify", &dir, "--public-key", &other, "--stream", "film"]);
+    assert!(error.contains("another key"), "{error}");
+    let mut bytes = fs::read(folder.0.join("dir/high.m3u8.hsig")).expect("a sidecar");
+    bytes[90] ^= 1;
+    folder.write("dir/high.m3u8.hsig", bytes);
+    assert!(fails(&verify).contains("wrong signature"));
+}
+
+/// A process that is ended with the test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test of what takes real time")]
+fn a_live_stream_is_signed_as_it_grows() {
+    let folder = Folder::new("live");
+    let list = |first: u64, end: u64| {
+        let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
+        for number in first..end {
+            folder.write(&format!("dir/{number}.ts"), number.to_be_bytes());
+            text += &format!("#EXTINF:2,\n{number}.ts\n");
+        }
+        folder.write("dir/live.m3u8", text);
+    };
+    list(10, 13);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    ok(&["keygen", &key]);
+    let watch = ["sign", &dir, "--key", &key, "--stream", "news", "--watch"];
+    let _running = Running(command(&watch).stdout(std::process::Stdio::null()).spawn().expect("it starts"));
+    let signed = |expected: &[u64]| {
+        let started = Instant::now();
+        loop {
+            let bytes = fs::read(folder.0.join("dir/live.m3u8.hsig")).unwrap_or_default();
+            let batches = sidecar::read(&bytes).unwrap_or_default();
+            let sequences: Vec<u64> = batches
+                .iter()
+                .flat_map(|signed| &signed.batch.records)
+                .map(|record| record.sequence)
+                .collect();
+            if sequences == expected {
+                return batches;
+            }
+            assert!(started.elapsed() < Duration::from_secs(30), "{sequences:?}, expected {expected:?}");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    };
+    signed(&[10, 11, 12]);
+    list(11, 14);
+    let batches = signed(&[10, 11, 12, 13]);
+    assert_eq!(batches.iter().map(|signed| signed.batch.number).collect::<Vec<_>>(), [0, 1]);
+    assert_eq!(batches[1].batch.previous, sidecar::Batch::hash(&batches[0].body), "a chain");
+    list(20, 23);
+    signed(&[20, 21, 22]);
+}
+
+#[test]
+fn peertube_hashes_are_written_and_held_against() {
+    let folder = Folder::new("peertube");
+    film(&folder);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    ok(&["keygen", &key]);
+    let exported = ok(&["peertube", &dir]);
+    let value: serde_json::Value = serde_json::from_str(&exported).expect("JSON");
+    assert!(value["all.mp4"]["1000-1499"].is_string() && value["0.aac"].is_string(), "{exported}");
+    folder.write("hashes.json", &exported);
+    let hashes = folder.path("hashes.json");
+    let sign = ["sign", &dir, "--key", &key, "--stream", "film", "--peertube", &hashes];
+    ok(&sign);
+    folder.write("dir/audio/0.aac", b"other");
+    assert!(fails(&sign).contains("0.aac: not the bytes that segments-sha256.json lists"));
+    folder.write("hashes.json", json!({ "0.aac": "x" }).to_string());
+    assert!(fails(&sign).contains("0.aac: \"x\" is no SHA-256"));
+    folder.write("hashes.json", "{}");
+    assert!(fails(&sign).contains("not listed in segments-sha256.json"));
+}
+
+#[test]
+fn errors_name_what_is_wrong() {
+    let folder = Folder::new("errors");
+    let dir = folder.path("");
+    let key = folder.path("key");
+    ok(&["keygen", &key]);
+    let cases: [(&[&str], &str); 8] = [
+        (&["sign", "nowhere", "--key", &key, "--stream", "x"], "nowhere: not a folder"),
+        (&["sign", &dir, "--key", &key, "--stream", "x"], "there is no media playlist"),
+        (&["sign", &dir, "--key", &key], "--stream NAME is needed"),
+        (&["sign", &dir, "--stream", "x"], "--key FILE is needed"),
+        (&["verify", &dir, "--public-key", "abc", "--stream", "x"], "--public-key \"abc\""),
+        (&["frob"], "frob is no command"),
+        (&["--frob"], "--frob"),
+        (&["keygen"], "keygen is no command"),
+    ];
+    for (args, expected) in cases {
+        let error = fails(args);
+        assert!(error.contains(expected), "{args:?}: {error}");
+    }
+    folder.write(
+        "v.m3u8",
+        "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\nhttps://elsewhere.example/0.ts\n#EXT-X-ENDLIST\n",
+    );
+    let error = fails(&["sign", &dir, "--key", &key, "--stream", "x"]);
+    assert!(error.contains("https://elsewhere.example/0.ts: not a file in"), "{error}");
+    folder
+        .write("v.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n%2e%2e/%2Fetc.ts\n#EXT-X-ENDLIST\n");
+    assert!(fails(&["sign", &dir, "--key", &key, "--stream", "x"]).contains("not a file in"));
+    folder.write("v.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n0.ts\n#EXT-X-ENDLIST\n");
+    folder.write("0.ts", b"");
+    assert!(fails(&["sign", &dir, "--key", &key, "--stream", "x"]).contains("0 bytes"));
+    assert!(ok(&["--help"]).contains("keygen"));
+}
