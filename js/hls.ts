@@ -38,6 +38,11 @@ export interface P2P {
   stats(): Stats;
   /** Switches peers on or off while playing. Off withdraws from trackers and closes all links at once. */
   setP2P(enabled: boolean): void;
+  /**
+   * Takes another access token for trackers that ask for one, before or after the old one's time is over. A tracker that
+   * refused the old one is asked again at once; no link is lost.
+   */
+  setTrackerToken(token: string): void;
   /** Ends it: the player has its own loaders back and plays on. May be called again; hls.js's `destroy()` does it too. */
   destroy(): void;
 }
@@ -71,6 +76,7 @@ export function attachP2P(hls: Hls, options: Options = {}): P2P {
     on: (type, listener) => session.events.on(type, listener),
     stats: () => session.stats(),
     setP2P: (enabled) => session.setP2P(enabled),
+    setTrackerToken: (token) => session.setTrackerToken(token),
     destroy: () => {
       session.destroy();
       attached.delete(hls);

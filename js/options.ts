@@ -93,6 +93,8 @@ export interface LoaderOptions {
    * at once; of an entry that is a list, which names the nodes of one tracker, one at a time.
    */
   trackerAnnounce?: (string | string[])[];
+  /** Access token for trackers that ask for one, from the page's web server. Default none. */
+  trackerToken?: string;
   /** Offers per announce. Default 10. */
   peerRequestsPerAnnounce?: number;
   /** Whether to use peers at all. Default true. */

@@ -47,6 +47,7 @@ export class Session implements Hub, PlayerListener {
   #state: Stats["state"] = "loading";
   #away = false;
   #p2p: boolean | null = null;
+  #token: string | null = null;
   /** Counted by engines that are gone. */
   #before: EngineStats = NO_STATS;
   /** The last that was seen of the running one. */
@@ -83,6 +84,11 @@ export class Session implements Hub, PlayerListener {
   setP2P(enabled: boolean): void {
     this.#p2p = enabled;
     this.#tell((shell) => shell.setP2P(enabled));
+  }
+
+  setTrackerToken(token: string): void {
+    this.#token = `${token}`;
+    this.#tell((shell) => shell.setTrackerToken(`${token}`));
   }
 
   destroy(): void {
@@ -264,6 +270,7 @@ export class Session implements Hub, PlayerListener {
       this.#environment.tell();
       if (this.#p2p !== null) shell.setP2P(this.#p2p);
       this.#tellStreams();
+      if (this.#token !== null) shell.setTrackerToken(this.#token);
       this.#player.tell();
       shell.start(Date.now());
     });

@@ -5,7 +5,7 @@ use std::time::Duration;
 use hlswarm::id::{Id20, SwarmId};
 use hlswarm::signal::message::{
     Announce, AnnounceEvent, Announced, Answer, Candidates, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, MessageError,
-    Offer, ScrapeEntry, SdpFault, TrackerMessage, check_sdp, push_json_id, push_json_string, scrape,
+    Offer, ScrapeEntry, SdpFault, TrackerMessage, check_sdp, push_json_id, push_json_string, report, scrape,
 };
 use proptest::prelude::*;
 use serde_json::{Value, json};
@@ -35,13 +35,14 @@ fn an_announce_carries_every_field() {
         downloaded: 9,
         left: None,
         trickle: true,
+        token: "1.2.*.n.m",
         offers: &[Offer { offer_id: "one", sdp: "v=0\r\n" }, Offer { offer_id: "t\"wo", sdp: "" }],
     }
     .encode();
     assert_eq!(
         serde_json::from_str::<Value>(&text).unwrap(),
         json!({"action": "announce", "info_hash": "swarm-of-twenty-byte", "peer_id": OTHER.to_latin1(), "numwant": 5,
-               "uploaded": 7, "downloaded": 9, "event": "started", "trickle": true, "offers": [
+               "uploaded": 7, "downloaded": 9, "event": "started", "trickle": true, "token": "1.2.*.n.m", "offers": [
                    {"offer": {"type": "offer", "sdp": "v=0\r\n"}, "offer_id": "one"},
                    {"offer": {"type": "offer", "sdp": ""}, "offer_id": "t\"wo"}]})
     );
@@ -58,6 +59,7 @@ fn a_plain_announce_says_no_more_than_it_must() {
         downloaded: 0,
         left: Some(0),
         trickle: false,
+        token: "",
         offers: &[],
     }
     .encode();
@@ -81,6 +83,11 @@ fn answers_candidates_and_scrapes_are_json() {
     let candidates =
         Candidates { swarm: SWARM, peer: PEER, to_peer: OTHER, offer_id: "o", candidates: &found }.encode();
     assert_eq!(serde_json::from_str::<Value>(&candidates).unwrap()["candidates"], json!(found));
+    assert_eq!(
+        serde_json::from_str::<Value>(&report(SWARM, PEER, OTHER)).unwrap(),
+        json!({"action": "report", "info_hash": "swarm-of-twenty-byte", "peer_id": PEER.to_latin1(),
+               "to_peer_id": OTHER.to_latin1()})
+    );
     let value: Value = serde_json::from_str(&scrape(&[SWARM, SwarmId(OTHER)])).unwrap();
     assert_eq!(value, json!({"action": "scrape", "info_hash": ["swarm-of-twenty-byte", OTHER.to_latin1()]}));
 }
@@ -88,7 +95,7 @@ fn answers_candidates_and_scrapes_are_json() {
 #[test]
 fn a_reply_is_read_with_all_its_numbers() {
     let reply = json!({"action": "announce", "info_hash": SWARM.0.to_latin1(), "interval": 120, "min interval": 1.5,
-                       "complete": 3, "incomplete": 4, "trickle": true, "warning message": "slow down"});
+                       "complete": 3, "incomplete": 4, "trickle": true, "reports": true, "warning message": "slow down"});
     assert_eq!(
         parse(&reply),
         Ok(TrackerMessage::Announced(Announced {
@@ -98,6 +105,7 @@ fn a_reply_is_read_with_all_its_numbers() {
             complete: 3,
             incomplete: 4,
             trickle: true,
+            reports: true,
             warning: Some("slow down".into()),
         }))
     );

@@ -66,6 +66,8 @@ options! {
         /// Trackers. None by default: no third party is contacted unless the page says so. All are used at once; of an
         /// entry that is a list, which names the nodes of one tracker, one at a time.
         tracker_announce: Vec<Vec<String>> = Vec::new(), "trackerAnnounce", "URLs", 16;
+        /// Access token for the trackers that ask for one: the page has it from its web server.
+        tracker_token: Option<String> = None, "trackerToken", "text", 1..=256;
         /// Offers per announce.
         peer_requests_per_announce: usize = 10, "peerRequestsPerAnnounce", "offers", 0..=10;
         /// Whether to use peers at all.

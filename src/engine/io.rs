@@ -199,6 +199,11 @@ pub enum Input {
         /// The link.
         link: LinkId,
     },
+    /// The page has another access token for the trackers that ask for one.
+    TrackerToken {
+        /// The token; empty for none.
+        token: String,
+    },
     /// The page goes away: say goodbye to trackers and peers. The last input.
     Shutdown,
 }

@@ -214,6 +214,7 @@ impl Engine {
             // Budgets that depend on them read these in the shell's own inputs; nothing to do for the scheduler.
             Input::Visibility { .. } => {}
             Input::UseP2p { enabled } => self.use_p2p(enabled),
+            Input::TrackerToken { token } => self.signal.set_token(self.now, token),
             Input::Shutdown => self.shutdown(),
             other => self.peering_input(other),
         }

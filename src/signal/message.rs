@@ -4,7 +4,8 @@
 //! ids travel as strings of twenty code points U+0000..U+00FF. The tracker speaks the other half and shares the bounds
 //! that stand here.
 //!
-//! Protocol: the one of the npm packages `bittorrent-tracker` and `p2p-media-loader-core`, and one extension of ours:
+//! Protocol: the one of the npm packages `bittorrent-tracker` and `p2p-media-loader-core`, and extensions of ours: access
+//! tokens, *reports* of peers that sent bad data, to trackers whose reply says `"reports": true`, and
 //! *trickled candidates*. A client that announces `"trickle": true` may be sent, and, when the tracker's reply says
 //! `"trickle": true` too, may send ICE candidates found after an offer or answer had left. Nobody else ever sees one.
 
@@ -83,6 +84,8 @@ pub struct Announce<'a> {
     pub left: Option<u64>,
     /// Whether the client takes trickled candidates.
     pub trickle: bool,
+    /// The access token that the page has from its web server; empty: none.
+    pub token: &'a str,
     /// The offers, at most [`MAX_OFFERS`].
     pub offers: &'a [Offer<'a>],
 }
@@ -103,6 +106,9 @@ impl Announce<'_> {
         }
         if self.trickle {
             out.push_str(",\"trickle\":true");
+        }
+        if !self.token.is_empty() {
+            field_text(&mut out, "token", self.token);
         }
         out.push_str(",\"offers\":[");
         for (place, offer) in self.offers.iter().enumerate() {
@@ -180,6 +186,15 @@ impl Candidates<'_> {
         out.push_str("]}");
         out
     }
+}
+
+/// The JSON text of a report: `peer` sent us bytes that are not the stream's. Only for trackers whose reply said that
+/// they take reports. There is no reply.
+pub fn report(swarm: SwarmId, own: PeerId, peer: PeerId) -> String {
+    let mut out = head("report", swarm, own, 128);
+    field_id(&mut out, "to_peer_id", peer);
+    out.push('}');
+    out
 }
 
 /// The JSON text of a scrape: how large are these swarms?

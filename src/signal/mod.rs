@@ -78,6 +78,7 @@ pub struct Signal {
     next_batch: u32,
     demand: usize,
     complete: bool,
+    token: String,
     offer_rate: Bucket,
     /// Offers in a row that the shell could not make.
     create_failures: u32,
@@ -118,6 +119,7 @@ impl Signal {
             next_batch: 0,
             demand: config.loader.peer_requests_per_announce,
             complete: false,
+            token: config.loader.tracker_token.clone().unwrap_or_default(),
             offer_rate: Bucket::new(OFFER_BURST, OFFER_EVERY),
             create_failures: 0,
             no_offers_before: Time::ZERO,
@@ -159,6 +161,7 @@ impl Signal {
                     downloaded: 0,
                     left: self.complete.then_some(0),
                     trickle: false,
+                    token: &self.token,
                     offers: &[],
                 };
                 cx.out.push_back(Output::SendTracker { tracker: session.id, text: stopped.encode() });
@@ -367,10 +370,25 @@ impl Signal {
         self.look_again(now);
     }
 
-    /// Never links to the peer again. A link that is being made is closed; an open one is the caller's to close.
+    /// Another access token is to be used from now on. Trackers that refused the old one are asked again at once.
+    pub fn set_token(&mut self, now: Time, token: String) {
+        self.token = token;
+        self.sessions.iter_mut().for_each(|session| session.retry(now));
+        self.look_again(now);
+    }
+
+    /// Never links to the peer again, which sent bad data, and tells the trackers that take such reports. A link that is
+    /// being made is closed; an open one is the caller's to close.
     pub fn ban(&mut self, now: Time, rng: &mut ChaCha8Rng, peer: PeerId, out: &mut VecDeque<Output>) {
         self.peers.ban(peer);
         let mut cx = self.begin(now, rng, out);
+        for session in &self.sessions {
+            // A tracker that did not introduce the peer ignores it.
+            if session.reports && session.opened().is_some() {
+                let text = message::report(self.swarm, self.own, peer);
+                cx.out.push_back(Output::SendTracker { tracker: session.id, text });
+            }
+        }
         if let Some((link, entry)) = self.links.of_peer(peer)
             && entry.is_pending()
         {

@@ -259,6 +259,7 @@ impl Signal {
             downloaded: 0,
             left: self.complete.then_some(0),
             trickle: true,
+            token: &self.token,
             offers: &offers,
         };
         cx.out.push_back(Output::SendTracker { tracker, text: announce.encode() });

@@ -129,6 +129,7 @@ pub(super) struct Session {
     /// The swarm is to be told that we have everything.
     pub(super) tell_complete: bool,
     pub(super) trickle: bool,
+    pub(super) reports: bool,
     pub(super) messages: Bucket,
     complaints: Bucket,
     backoff: Backoff,
@@ -155,6 +156,7 @@ impl Session {
             probe_after: Time::ZERO,
             tell_complete: false,
             trickle: false,
+            reports: false,
             messages: Bucket::new(500, Duration::from_millis(10)),
             complaints: Bucket::new(5, Duration::from_secs(10)),
             backoff: Backoff::default(),
@@ -245,6 +247,7 @@ impl Session {
         self.round = Round::default();
         self.refusals = 0;
         self.trickle = false;
+        self.reports = false;
         self.phase = Phase::Open(Open {
             since: now,
             started: false,
@@ -279,6 +282,7 @@ impl Session {
     pub(super) fn replied(&mut self, cx: &mut Cx<'_>, reply: &Announced) -> Option<u32> {
         self.counted = Some((reply.complete, reply.incomplete, cx.now));
         self.trickle = reply.trickle;
+        self.reports = reply.reports;
         self.interval = reply.interval.unwrap_or(DEFAULT_INTERVAL).clamp(MIN_INTERVAL, MAX_INTERVAL);
         self.min_interval = reply.min_interval.unwrap_or_default().min(self.interval);
         self.refusals = 0;
@@ -359,6 +363,15 @@ impl Session {
         self.want = Want::default();
         self.counted = None;
         self.backoff.reset();
+    }
+
+    /// What made the tracker refuse us may be mended: announces at once if it did.
+    pub(super) fn retry(&mut self, now: Time) {
+        if let (Phase::Open(open), true) = (&mut self.phase, self.refusals > 0) {
+            open.due = now;
+            open.hold_until = now;
+            self.refusals = 0;
+        }
     }
 
     /// The device slept or changed networks: try now what would be tried later, and trust no open socket.

@@ -128,6 +128,12 @@ impl Shell {
         self.driver.input(Input::UseP2p { enabled });
     }
 
+    /// Takes another access token for the trackers.
+    #[wasm_bindgen(js_name = setTrackerToken)]
+    pub fn set_tracker_token(&self, token: String) {
+        self.driver.input(Input::TrackerToken { token });
+    }
+
     /// Says goodbye and ends everything.
     pub fn shutdown(&self) {
         self.driver.input(Input::Shutdown);

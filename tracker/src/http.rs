@@ -9,6 +9,8 @@ pub struct Request {
     pub method: String,
     /// Without its query.
     pub path: String,
+    /// `token` of its query: letters, digits and marks that need no escape.
+    pub token: Option<String>,
     /// The page's origin.
     pub origin: Option<String>,
     /// Whether it asks for a WebSocket of version 13.
@@ -45,6 +47,7 @@ pub fn parse(bytes: &[u8]) -> Head {
     let mut request = Request {
         method: parsed.method.unwrap_or_default().to_owned(),
         path: target.split('?').next().unwrap_or_default().to_owned(),
+        token: token_of(target),
         ..Request::default()
     };
     let (mut connection, mut upgrade, mut version) = (false, false, false);
@@ -69,6 +72,13 @@ pub fn parse(bytes: &[u8]) -> Head {
     }
     request.upgrade = request.method == "GET" && connection && upgrade && version;
     Head::Complete(request, used)
+}
+
+/// The value of `token` in the query of a request target. `*` may come escaped: browsers leave it, other clients do not.
+fn token_of(target: &str) -> Option<String> {
+    let (_, query) = target.split_once('?')?;
+    let value = query.split('&').find_map(|pair| pair.strip_prefix("token="))?;
+    Some(value.replace("%2A", "*").replace("%2a", "*"))
 }
 
 /// An address as proxies write it: bare, in brackets, or with a port.
@@ -146,6 +156,25 @@ mod tests {
         assert_eq!(used, UPGRADE.len());
         assert!(request.upgrade);
         assert_eq!((request.path.as_str(), request.key.as_deref()), ("/announce", Some("abc")));
+    }
+
+    #[test]
+    fn a_token_is_found_in_the_query() {
+        for (target, token) in [
+            ("/", None),
+            ("/?", None),
+            ("/a?x=1", None),
+            ("/a?token=1.2.*.n.m", Some("1.2.*.n.m")),
+            ("/a?x=1&token=1.2.%2A.n.m&y", Some("1.2.*.n.m")),
+            ("/a?nottoken=1", None),
+            ("/a?token=", Some("")),
+        ] {
+            let Head::Complete(request, _) = parse(UPGRADE.replace("/announce?x=1", target).as_bytes())
+            else {
+                panic!("{target}")
+            };
+            assert_eq!(request.token.as_deref(), token, "{target}");
+        }
     }
 
     #[test]

@@ -1,10 +1,12 @@
 //! The tracker's command line.
 
+mod mint;
+
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use hlswarm_tracker::config::{Config, ConfigError, LogFormat, LogSettings};
 use hlswarm_tracker::server::{Server, StartError};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
@@ -15,8 +17,10 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 /// WebTorrent tracker for viewers of HLS streams.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, args_conflicts_with_subcommands = true)]
 struct Arguments {
+    #[command(subcommand)]
+    verb: Option<Verb>,
     /// Where viewers connect, instead of `server.listen` of the settings. May be given several times. Port 0 takes a
     /// free port; the bound addresses are printed.
     #[arg(long, value_name = "ADDR:PORT")]
@@ -34,6 +38,11 @@ struct Arguments {
     /// Check the settings and exit.
     #[arg(long)]
     check: bool,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    MintToken(mint::MintToken),
 }
 
 impl Arguments {
@@ -65,6 +74,10 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: &Arguments) -> Result<(), StartError> {
+    if let Some(Verb::MintToken(mint)) = &arguments.verb {
+        print(&format!("{}\n", mint.mint(unix_s())?));
+        return Ok(());
+    }
     if arguments.print_config {
         print(&Config::sample());
         return Ok(());
@@ -103,6 +116,11 @@ fn run(arguments: &Arguments) -> Result<(), StartError> {
     }
     server.wait()?;
     Ok(())
+}
+
+#[allow(clippy::disallowed_methods, reason = "tokens expire by the time of day")]
+fn unix_s() -> u64 {
+    std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 /// One descriptor for each viewer: takes as many as the system allows this process.

@@ -161,6 +161,30 @@ const TABLE: &[(&str, &[&str])] = &[
     ("several listeners, unix socket, admin address", &["several_listeners_a_unix_socket_and_an_admin_port"]),
     ("statistics without info_hashes unless trusted", &["health_statistics_and_metrics"]),
     ("sampled logs", &["a_flood_of_one_kind_hides_no_other"]),
+    // Access.
+    (
+        "tokens: HMAC over swarm, expiry and nonce; rotation; few connections by each",
+        &[
+            "the_documented_vectors",
+            "only_the_very_token_opens_only_its_swarm_until_its_time",
+            "one_secret_follows_another",
+            "only_who_has_a_token_for_the_swarm_joins_it",
+            "a_token_ends_and_another_goes_on",
+            "a_token_in_the_url_serves_clients_that_know_nothing_of_it",
+            "a_token_is_good_for_a_few_connections",
+            "tokens_are_minted_and_asked_for",
+        ],
+    ),
+    (
+        "several reports keep a peer out, liars nobody",
+        &[
+            "who_is_reported_by_several_neighbourhoods_is_kept_out_for_a_while",
+            "liars_ban_nobody_innocent",
+            "old_reports_do_not_count",
+            "behind_a_shared_address_only_the_connection_is_kept_out",
+            "a_peer_that_has_gone_is_kept_out_when_it_comes_back",
+        ],
+    ),
     // Matching.
     (
         "random members, a share by nearness",

@@ -21,10 +21,10 @@ fn garbage_gets_a_reply_with_a_reason() {
         ("[]".into(), "the message is not a JSON object".into()),
         ("{".into(), "the message is not a JSON object".into()),
         ("[".repeat(30_000), "the message is not a JSON object".into()),
-        ("{}".into(), "action is missing; allowed is \"announce\" or \"scrape\"".into()),
+        ("{}".into(), "action is missing; allowed is \"announce\", \"scrape\" or \"report\"".into()),
         (
             "{\"action\":\"dance\"}".into(),
-            "action is \"dance\"; allowed is \"announce\" or \"scrape\"".into(),
+            "action is \"dance\"; allowed is \"announce\", \"scrape\" or \"report\"".into(),
         ),
         ("{\"action\":\"announce\"}".into(), format!("info_hash is missing; allowed is {id}")),
         (

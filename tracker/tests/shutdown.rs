@@ -72,6 +72,48 @@ fn wrong_arguments_and_settings_are_clear_errors() {
 }
 
 #[test]
+fn tokens_are_minted_and_asked_for() {
+    let secret_file = temp_file("secrets.txt", "# of the web server\na secret of the web server\n");
+    let mint = |arguments: &[&str]| {
+        let all = [&["mint-token", "--secret-file", &secret_file], arguments].concat();
+        let output =
+            std::process::Command::new(env!("CARGO_BIN_EXE_hlswarm-tracker")).args(all).output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let config = temp_file("tokens.toml", &format!("[access]\ntoken_secret_file = \"{secret_file}\"\n"));
+    let tracker = Process::start(&config);
+    let mut stranger = Client::connect(&tracker);
+    stranger.send(&announce("stranger", 0));
+    assert!(stranger.receive()["failure reason"].as_str().unwrap().starts_with("token is missing"));
+    let hex: String = net::SWARM.bytes().map(|byte| format!("{byte:02x}")).collect();
+    for (name, scope) in
+        [("anna", &["--info-hash", &hex][..]), ("ben", &["--info-hash", net::SWARM]), ("carl", &["--any"])]
+    {
+        let mut client = Client::connect_at(&tracker, &format!("/?token={}", mint(scope)));
+        client.send(&announce(name, 0));
+        assert!(client.receive()["interval"].is_u64(), "{name}");
+    }
+    let mut late =
+        Client::connect_at(&tracker, &format!("/?token={}", mint(&["--any", "--expires-in-secs", "0"])));
+    late.send(&announce("late", 0));
+    assert!(late.receive()["failure reason"].as_str().unwrap().starts_with("token expired "));
+    let mut elsewhere = Client::connect(&tracker);
+    let mut message = announce("elsewhere", 0);
+    message["token"] = json!(mint(&["--stream", "https://cdn.example/live.m3u8"]));
+    elsewhere.send(&message);
+    assert_eq!(elsewhere.receive()["failure reason"], "token is for another info_hash");
+    assert!(Process::fails(&["mint-token", "--secret-file", &secret_file]).contains("--stream"));
+    let short = temp_file("short.txt", "short\n");
+    assert_eq!(
+        Process::fails(&["mint-token", "--any", "--secret-file", &short]),
+        format!(
+            "hlswarm-tracker: {short} is too short at its entry 1; allowed is secrets of at least 16 characters\n"
+        )
+    );
+}
+
+#[test]
 fn a_drain_closes_everybody_within_its_time() {
     let config = temp_file("drain.toml", "[server]\ndrain_secs = 8\nadmin_listen = [\"127.0.0.1:0\"]\n");
     let tracker = Process::start(&config);

@@ -78,6 +78,8 @@ pub struct Announced {
     pub incomplete: u32,
     /// Whether the tracker relays trickled candidates.
     pub trickle: bool,
+    /// Whether the tracker takes reports of peers that sent bad data.
+    pub reports: bool,
     /// For people: something is odd about the announce.
     pub warning: Option<String>,
 }
@@ -174,7 +176,8 @@ fn parse_announce(value: &Value) -> Result<TrackerMessage, MessageError> {
         min_interval: seconds(value, "min interval"),
         complete: count(value, "complete"),
         incomplete: count(value, "incomplete"),
-        trickle: value.get("trickle").and_then(Value::as_bool).unwrap_or(false),
+        trickle: flag(value, "trickle"),
+        reports: flag(value, "reports"),
         warning: value.get("warning message").and_then(Value::as_str).map(short),
     }))
 }
@@ -241,6 +244,10 @@ fn parse_candidates(value: &Value) -> Result<Vec<String>, MessageError> {
 
 fn count(value: &Value, name: &str) -> u32 {
     value.get(name).and_then(Value::as_u64).map_or(0, |n| u32::try_from(n).unwrap_or(u32::MAX))
+}
+
+fn flag(value: &Value, name: &str) -> bool {
+    value.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
 fn seconds(value: &Value, name: &str) -> Option<Duration> {

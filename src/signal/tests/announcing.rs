@@ -32,6 +32,36 @@ fn offers_are_made_while_the_tracker_opens_and_go_out_at_once() {
 }
 
 #[test]
+fn the_token_goes_with_every_announce_and_a_new_one_is_tried_at_once() {
+    let refusing = vec![Tracker::Good(json!({ "failure reason": "token expired 1 s ago" }))];
+    let mut rig = Rig::with(refusing, "mmm", |config| {
+        config.loader.tracker_token = Some("first".to_owned());
+    });
+    rig.start();
+    rig.run(300_000);
+    let announces = rig.announces(0);
+    assert!(announces.len() > 2 && announces.iter().all(|(_, announce)| announce["token"] == "first"));
+    // Long after a refusal: the next try is minutes away.
+    rig.run(30_000);
+    rig.clear();
+    rig.call(|s, now, _, _| s.set_token(now, "second".to_owned()));
+    let set = rig.now;
+    rig.run(1);
+    let announces = rig.announces(0);
+    assert_eq!((announces[0].0, &announces[0].1["token"]), (set, &json!("second")));
+    // A tracker that refused nothing is not asked sooner for it.
+    let mut rig = Rig::new(vec![Tracker::of_size(1)]);
+    rig.start();
+    rig.run(300_000);
+    rig.clear();
+    rig.call(|s, now, _, _| s.set_token(now, "second".to_owned()));
+    rig.run(1);
+    assert!(rig.announces(0).is_empty());
+    rig.run(300_000);
+    assert!(rig.announces(0).iter().all(|(_, announce)| announce["token"] == "second"));
+}
+
+#[test]
 fn a_large_swarm_gets_the_rest_of_the_offers_as_soon_as_its_size_is_known() {
     let mut rig = Rig::with(vec![Tracker::of_size(50)], "mmm", |_| {});
     rig.start();

@@ -315,6 +315,22 @@ fn banned_peers_and_ourselves_get_no_link() {
 }
 
 #[test]
+fn a_ban_is_reported_to_trackers_that_take_reports() {
+    let takes = json!({ "interval": 120, "incomplete": 20, "reports": true });
+    let mut rig = Rig::new(vec![Tracker::Good(takes), Tracker::of_size(20), Tracker::Mute]);
+    rig.start();
+    rig.run(1000);
+    rig.call(|s, now, rng, out| s.ban(now, rng, peer("aaa"), out));
+    let reports = |tracker| {
+        let sent = rig.sent(tracker).into_iter().map(|(_, message)| message);
+        sent.filter(|message| message["action"] == "report").collect::<Vec<_>>()
+    };
+    let expected = json!({"action": "report", "info_hash": rig.swarm.0.to_latin1(), "peer_id": rig.own.to_latin1(),
+                          "to_peer_id": peer("aaa").to_latin1()});
+    assert_eq!((reports(0), reports(1), reports(2)), (vec![expected], vec![], vec![]));
+}
+
+#[test]
 fn an_avoided_peer_is_welcome_again_later() {
     let (mut rig, _) = announced("mmm", 20);
     rig.call(|s, now, _, _| s.avoid(now, peer("aaa"), std::time::Duration::from_secs(60)));

@@ -97,6 +97,18 @@ settings! {
         /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), if there are any. The
         /// others go to anybody, so that a swarm does not fall apart.
         near_percent: usize = 40,
+        /// So many neighbourhoods (IPv4 /24, IPv6 /48) must report a peer for bad data before the swarm is closed to it for a
+        /// while. Only reports of viewers that the tracker introduced to it count. 0: reports are not taken.
+        reports_to_ban: usize = 3,
+        /// And so many of 100 neighbourhoods that it was introduced to lately, so that a few liars ban nobody.
+        report_percent: usize = 25,
+        /// A report counts for this long.
+        report_secs: u64 = 600,
+        /// The swarm stays closed for this long.
+        ban_secs: u64 = 600,
+        /// It is closed to the peer's address as well unless more connections than these share it: behind carrier NAT the
+        /// others are innocent.
+        ban_shared: usize = 4,
         /// Whether candidates found after an offer or answer are relayed between clients that take them.
         trickle: bool = true,
         /// For how long after the answer.
@@ -154,6 +166,8 @@ impl LimitSettings {
         within("message_bytes", self.message_bytes, 1024, 16 << 20)?;
         within("request_bytes", self.request_bytes, 256, 65536)?;
         within("near_percent", self.near_percent, 0, 100)?;
+        within("reports_to_ban", self.reports_to_ban, 0, 64)?;
+        within("report_percent", self.report_percent, 0, 100)?;
         within("queue_bytes", self.queue_bytes, 4096, 1 << 30)?;
         if self.peer_age_secs <= self.interval_secs {
             return Err(ConfigError::value(
@@ -222,6 +236,11 @@ impl LimitSettings {
             swarms_per_connection: self.swarms_per_connection,
             swarms_per_scrape: self.swarms_per_scrape,
             near_percent: self.near_percent,
+            reports_to_ban: self.reports_to_ban,
+            report_percent: self.report_percent,
+            report_age: Duration::from_secs(self.report_secs),
+            ban_age: Duration::from_secs(self.ban_secs),
+            ban_shared: self.ban_shared,
             trickle: self.trickle,
             trickle_age: Duration::from_secs(self.trickle_secs),
             trickle_candidates: self.trickle_candidates,

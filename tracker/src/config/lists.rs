@@ -7,6 +7,7 @@ use std::path::Path;
 use hlswarm::id::Id20;
 
 use super::{Config, ConfigError};
+use crate::registry::{MIN_SECRET_BYTES, Secrets};
 
 /// The lists of one configuration.
 #[derive(Clone, Debug, Default)]
@@ -17,6 +18,8 @@ pub struct Lists {
     pub info_hashes: Option<BTreeSet<Id20>>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<Network>,
+    /// Secrets of access tokens; none: tokens are not asked for.
+    pub secrets: Secrets,
 }
 
 impl Lists {
@@ -27,14 +30,8 @@ impl Lists {
             info_hashes.insert(parse_info_hash("access.info_hashes", text)?);
         }
         let file = &config.access.info_hash_file;
-        if !file.is_empty() {
-            let text = std::fs::read_to_string(file)
-                .map_err(|error| ConfigError::File { path: Path::new(file).to_owned(), error })?;
-            for line in
-                text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'))
-            {
-                info_hashes.insert(parse_info_hash(file, line)?);
-            }
+        for line in read_lines(file)? {
+            info_hashes.insert(parse_info_hash(file, &line)?);
         }
         let all = config.access.info_hashes.is_empty() && file.is_empty();
         let proxies = config.server.trusted_proxies.iter().map(|text| Network::parse(text));
@@ -42,6 +39,7 @@ impl Lists {
             origins: OriginList::parse(&config.access.origins)?,
             info_hashes: (!all).then_some(info_hashes),
             trusted_proxies: proxies.collect::<Result<_, _>>()?,
+            secrets: read_secrets(&config.access.token_secrets, &config.access.token_secret_file)?,
         })
     }
 
@@ -51,7 +49,33 @@ impl Lists {
     }
 }
 
-fn parse_info_hash(field: &str, text: &str) -> Result<Id20, ConfigError> {
+/// The lines of a file that say something; none without a file.
+fn read_lines(file: &str) -> Result<Vec<String>, ConfigError> {
+    if file.is_empty() {
+        return Ok(Vec::new());
+    }
+    let text = std::fs::read_to_string(file)
+        .map_err(|error| ConfigError::File { path: Path::new(file).to_owned(), error })?;
+    let lines = text.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with('#'));
+    Ok(lines.map(str::to_owned).collect())
+}
+
+/// Reads secrets from a list and a file. What is wrong with one is told without showing it.
+pub fn read_secrets(listed: &[String], file: &str) -> Result<Secrets, ConfigError> {
+    let mut secrets = listed.to_vec();
+    secrets.extend(read_lines(file)?);
+    Secrets::new(secrets.into_iter().map(String::into_bytes).collect()).map_err(|place| {
+        let (field, entry) = match place.checked_sub(listed.len()) {
+            None => ("access.token_secrets", place + 1),
+            Some(line) => (file, line + 1),
+        };
+        let allowed = format_args!("secrets of at least {MIN_SECRET_BYTES} characters");
+        ConfigError::value(field, format_args!("too short at its entry {entry}"), allowed)
+    })
+}
+
+/// Reads an info_hash: 20 characters or 40 hex digits. `field` is named when it is neither.
+pub fn parse_info_hash(field: &str, text: &str) -> Result<Id20, ConfigError> {
     let hex = || {
         let mut id = [0; 20];
         if text.len() != 40 {

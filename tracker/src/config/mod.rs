@@ -16,7 +16,7 @@ pub use cluster::ClusterSettings;
 #[cfg(feature = "nats")]
 pub(crate) use cluster::hide_password;
 pub use limits::LimitSettings;
-pub use lists::{Lists, OriginList};
+pub use lists::{Lists, OriginList, parse_info_hash, read_secrets};
 use settings::{Sample, settings};
 
 settings! {
@@ -66,6 +66,13 @@ settings! {
         info_hashes: Vec<String> = Vec::new(),
         /// File with more of them, one a line; lines that begin with # are ignored.
         info_hash_file: String = String::new(),
+        /// Secrets of access tokens, of at least 16 characters. If there is one, only viewers with a token made with it are
+        /// served. Several, so that a new one can follow an old one.
+        token_secrets: Vec<String> = Vec::new(),
+        /// File with more of them, one a line; lines that begin with # are ignored.
+        token_secret_file: String = String::new(),
+        /// Connections that may be in a swarm by the same token at the same time, counted by each worker. 0: no limit.
+        token_connections: usize = 4,
     }
 }
 
@@ -139,7 +146,8 @@ pub enum ConfigError {
 }
 
 impl ConfigError {
-    pub(crate) fn value(field: &str, value: impl fmt::Display, allowed: impl fmt::Display) -> ConfigError {
+    /// A value that is not allowed.
+    pub fn value(field: &str, value: impl fmt::Display, allowed: impl fmt::Display) -> ConfigError {
         ConfigError::Value { field: field.into(), value: value.to_string(), allowed: allowed.to_string() }
     }
 }

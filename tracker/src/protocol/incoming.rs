@@ -16,6 +16,8 @@ pub enum Incoming<'a> {
     Answer(Answer<'a>),
     /// A client found more candidates for an answered offer.
     Candidates(Candidates<'a>),
+    /// A client says that a peer sent it bad data.
+    Report(Report<'a>),
     /// A client asks for the sizes of swarms.
     Scrape(Scrape<'a>),
 }
@@ -55,6 +57,8 @@ pub struct Announce<'a> {
     pub seeder: Option<bool>,
     /// Whether the client takes trickled candidates.
     pub trickle: bool,
+    /// The access token, if it has one.
+    pub token: Option<Token<'a>>,
     /// The offers, not yet held to any bound but the message's.
     pub offers: Vec<Offer<'a>>,
 }
@@ -92,6 +96,15 @@ pub struct Candidates<'a> {
     pub candidates: Vec<Token<'a>>,
 }
 
+/// A client says that a peer sent it bad data.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Report<'a> {
+    /// Which client in which swarm.
+    pub member: Member<'a>,
+    /// The peer.
+    pub to: PeerId,
+}
+
 /// A client asks for the sizes of swarms.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Scrape<'a> {
@@ -109,6 +122,7 @@ struct Fields<'a> {
     event: Option<&'a RawValue>,
     left: Option<&'a RawValue>,
     trickle: Option<&'a RawValue>,
+    token: Option<&'a RawValue>,
     offers: Option<Vec<OfferFields<'a>>>,
     answer: Option<DescriptionFields<'a>>,
     to_peer_id: Option<&'a RawValue>,
@@ -162,13 +176,16 @@ pub fn parse(message: &str) -> Result<Incoming<'_>, Fault<'_>> {
         Some("\"announce\"") => {
             parse_member(&fields).map_err(|refusal| Fault { action: Action::Announce, info_hash, refusal })
         }
+        Some("\"report\"") => {
+            parse_report(&fields).map_err(|refusal| Fault { action: Action::Report, info_hash, refusal })
+        }
         Some("\"scrape\"") => {
             parse_scrape(&fields).map_err(|refusal| Fault { action: Action::Scrape, info_hash, refusal })
         }
         _ => Err(Fault {
             action: Action::Announce,
             info_hash,
-            refusal: field("action", fields.action, "\"announce\" or \"scrape\""),
+            refusal: field("action", fields.action, "\"announce\", \"scrape\" or \"report\""),
         }),
     }
 }
@@ -233,6 +250,7 @@ fn parse_member<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Refusal> {
         event,
         seeder: fields.left.and_then(|left| left.get().parse::<f64>().ok()).map(|left| left == 0.0),
         trickle: fields.trickle.is_some_and(|trickle| trickle.get() == "true"),
+        token: fields.token.and_then(|token| Token::new(token.get())),
         offers,
     }))
 }
@@ -245,6 +263,13 @@ fn parse_offer<'a>(fields: &OfferFields<'a>) -> Result<Offer<'a>, Refusal> {
 
 fn description<'a>(fields: &DescriptionFields<'a>, kind: &str) -> Option<Token<'a>> {
     (fields.kind.get() == kind).then(|| Token::new(fields.sdp.get())).flatten()
+}
+
+fn parse_report<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Refusal> {
+    let (swarm, info_hash) = id("info_hash", fields.info_hash)?;
+    let (peer, peer_id) = id("peer_id", fields.peer_id)?;
+    let (to, _) = id("to_peer_id", fields.to_peer_id)?;
+    Ok(Incoming::Report(Report { member: Member { swarm: SwarmId(swarm), info_hash, peer, peer_id }, to }))
 }
 
 fn parse_scrape<'a>(fields: &Fields<'a>) -> Result<Incoming<'a>, Refusal> {

@@ -9,7 +9,7 @@ mod outgoing;
 mod refusal;
 mod token;
 
-pub use incoming::{Announce, Answer, Candidates, Event, Incoming, Member, Offer, Scrape, parse};
+pub use incoming::{Announce, Answer, Candidates, Event, Incoming, Member, Offer, Report, Scrape, parse};
 pub use outgoing::{AnnounceReply, write_announced, write_failure, write_relayed, write_scraped};
 pub use refusal::{Action, Fault, Refusal};
 pub use token::{SdpBounds, SdpFault, Token};

@@ -22,6 +22,8 @@ pub struct AnnounceReply<'a> {
     pub incomplete: usize,
     /// Tells a client that takes trickled candidates that they are relayed.
     pub trickle: bool,
+    /// Tells such a client that it may report peers that sent bad data.
+    pub reports: bool,
     /// For people: part of the announce was not used.
     pub warning: Option<&'a str>,
 }
@@ -38,6 +40,9 @@ pub fn write_announced(out: &mut String, info_hash: Token<'_>, reply: AnnounceRe
     );
     if reply.trickle {
         out.push_str(",\"trickle\":true");
+    }
+    if reply.reports {
+        out.push_str(",\"reports\":true");
     }
     if let Some(warning) = reply.warning {
         out.push_str(",\"warning message\":");

@@ -4,6 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::token::Token;
+use crate::registry::TokenFault;
 
 /// What a message asks for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -13,6 +14,8 @@ pub enum Action {
     Announce,
     /// The sizes of swarms.
     Scrape,
+    /// To note that a peer sent bad data.
+    Report,
 }
 
 impl Action {
@@ -21,6 +24,7 @@ impl Action {
         match self {
             Action::Announce => "announce",
             Action::Scrape => "scrape",
+            Action::Report => "report",
         }
     }
 }
@@ -70,6 +74,13 @@ pub enum Refusal {
         /// The bound.
         allowed: usize,
     },
+    /// The access token does not open the swarm.
+    Token(TokenFault),
+    /// Members reported it for bad data.
+    Banned {
+        /// Seconds until it may come back.
+        retry_s: u64,
+    },
     /// The tracker has no room for another swarm or member.
     Full,
     /// Messages come too fast.
@@ -97,6 +108,8 @@ impl Refusal {
             Refusal::NotAllowed => "not_allowed",
             Refusal::PeerIdBound => "peer_id_bound",
             Refusal::TooManySwarms { .. } => "too_many_swarms",
+            Refusal::Token(_) => "token",
+            Refusal::Banned { .. } => "banned",
             Refusal::Full => "full",
             Refusal::TooFast { .. } => "too_fast",
         }
@@ -124,6 +137,10 @@ impl fmt::Display for Refusal {
             }
             Refusal::TooManySwarms { allowed } => {
                 write!(f, "info_hash: this connection is in {allowed} swarms, as many as are allowed")
+            }
+            Refusal::Token(fault) => fault.fmt(f),
+            Refusal::Banned { retry_s } => {
+                write!(f, "other members reported bad data from here, try again in {retry_s} s")
             }
             Refusal::Full => f.write_str("the tracker is full, try again later"),
             Refusal::TooFast { of, retry_s } => {

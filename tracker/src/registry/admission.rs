@@ -80,6 +80,11 @@ impl Admission {
         Ok(())
     }
 
+    /// How many there are from an address.
+    pub fn of(&self, ip: Prefix) -> usize {
+        self.per_ip.get(&ip).map_or(0, |open| *open as usize)
+    }
+
     /// A connection that was taken in is gone.
     pub fn leave(&mut self, ip: Prefix) {
         if !one_less(&mut self.per_ip, ip) {

@@ -60,6 +60,8 @@ impl Registry {
             return Err(Refusal::NotAllowed);
         }
         self.spend_ip_tokens(now, conn, announce)?;
+        self.refuse_banned(now, conn, id)?;
+        let token = self.check_token(now, conn, announce)?;
         let completed = announce.event == Event::Completed;
         let Some(state) = self.conns.get_mut(conn) else { return Err(Refusal::Full) };
         let net = state.ip.net();
@@ -76,6 +78,7 @@ impl Registry {
             own.trickle = announce.trickle;
             own.last_announce = now;
             let place = (own.at, own.index);
+            self.tokens.switch(std::mem::replace(&mut own.token, token), token);
             if let Some(swarm) = self.swarms.get_mut(place.0 as usize).and_then(Option::as_mut) {
                 swarm.set_seeder(place.1, seeder);
                 swarm.downloaded += u64::from(finished);
@@ -111,11 +114,13 @@ impl Registry {
                 peer: announce.member.peer,
                 seeder,
                 trickle: announce.trickle,
+                token,
                 joined,
                 last_announce: now,
                 offers: Bucket::default(),
             });
         }
+        self.tokens.switch(0, token);
         self.plan(now + self.limits.peer_age, Due::Member(conn, id, joined));
         self.tell_size(id);
         Ok((at, index))
@@ -213,6 +218,8 @@ impl Registry {
             complete,
             incomplete,
             trickle: announce.trickle && self.limits.trickle,
+            // Clients that know the one extension of ours know the other.
+            reports: announce.trickle && self.limits.reports_to_ban > 0,
             warning,
         };
         out.send(conn, SendKind::Reply, |text| write_announced(text, announce.member.info_hash, reply));

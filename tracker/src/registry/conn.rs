@@ -72,6 +72,10 @@ pub(crate) struct Conn {
     pub(crate) given: Vec<Given>,
     /// Answered offers along which this connection may send candidates, oldest first.
     pub(crate) routes: Vec<Route>,
+    /// Members that it was introduced to, oldest first.
+    pub(crate) matches: Vec<Match>,
+    /// The access token of its URL.
+    pub(crate) token: Option<Box<str>>,
     pub(crate) messages: Bucket,
     pub(crate) refusals: Bucket,
     pub(crate) received_offers: Bucket,
@@ -95,6 +99,8 @@ pub(crate) struct Membership {
     pub(crate) seeder: bool,
     /// Whether it takes trickled candidates.
     pub(crate) trickle: bool,
+    /// Stands for its access token; 0: it has none.
+    pub(crate) token: u64,
     /// Which of all memberships this is.
     pub(crate) joined: u32,
     pub(crate) last_announce: Time,
@@ -118,6 +124,15 @@ pub(crate) struct Given {
     pub(crate) key: OfferKey,
     pub(crate) to: NodeId,
     pub(crate) sent: Time,
+}
+
+/// Another member that this connection was introduced to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Match {
+    /// Stands for the swarm and the other's peer id.
+    pub(crate) key: OfferKey,
+    pub(crate) conn: ConnId,
+    pub(crate) ip: Prefix,
 }
 
 /// One end of an answered offer.
@@ -193,6 +208,8 @@ impl Conn {
             pending: Vec::new(),
             given: Vec::new(),
             routes: Vec::new(),
+            matches: Vec::new(),
+            token: None,
             messages: Bucket::default(),
             refusals: Bucket::default(),
             received_offers: Bucket::default(),

@@ -62,6 +62,17 @@ pub struct Limits {
     /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), if there are any: they are
     /// likely to have a short way to each other. The others go to anybody. Default 40.
     pub near_percent: usize,
+    /// So many neighbourhoods (IPv4 /24, IPv6 /48) must report a peer for bad data before it is kept out of the swarm.
+    /// Zero: reports are not taken. Default 3.
+    pub reports_to_ban: usize,
+    /// And so many of 100 neighbourhoods that it was introduced to lately. Default 25.
+    pub report_percent: usize,
+    /// A report counts for this long. Default 600 s.
+    pub report_age: Duration,
+    /// Who was reported is kept out for this long. Default 600 s.
+    pub ban_age: Duration,
+    /// The address is kept out as well if no more than so many connections share it. Default 4.
+    pub ban_shared: usize,
     /// Whether candidates found later are relayed. Default true.
     pub trickle: bool,
     /// Candidates are relayed for this long after the answer. Default 60 s.
@@ -99,6 +110,11 @@ impl Default for Limits {
             swarms_per_connection: 8,
             swarms_per_scrape: 64,
             near_percent: 40,
+            reports_to_ban: 3,
+            report_percent: 25,
+            report_age: Duration::from_secs(600),
+            ban_age: Duration::from_secs(600),
+            ban_shared: 4,
             trickle: true,
             trickle_age: Duration::from_secs(60),
             trickle_candidates: message::MAX_TRICKLED_CANDIDATES,

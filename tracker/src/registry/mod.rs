@@ -16,8 +16,10 @@ mod conn;
 mod limits;
 mod rate;
 mod relay;
+mod reports;
 mod scrape;
 mod swarm;
+mod tokens;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hasher};
@@ -36,9 +38,12 @@ pub use admission::{Admission, MostConnections, Net, Prefix};
 pub use conn::ConnId;
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
+pub use tokens::{MIN_SECRET_BYTES, Secrets, TokenFault};
 
 use conn::{Conn, Conns, OfferKey};
+use reports::Reports;
 use swarm::Swarm;
+use tokens::Tokens;
 
 /// Lookups only: nothing depends on the order of the entries.
 #[allow(clippy::disallowed_types)]
@@ -57,6 +62,8 @@ pub struct Registry {
     ip_announces: Map<Prefix, Bucket>,
     ip_swarm_announces: Map<(Prefix, SwarmId), Bucket>,
     ip_offers: Map<Prefix, Bucket>,
+    reports: Reports,
+    tokens: Tokens,
     /// What becomes due in which second. Entries may be stale.
     due: BTreeMap<u64, Vec<Due>>,
     members: usize,
@@ -101,6 +108,12 @@ pub struct Counters {
     pub candidates: u64,
     /// Trickled candidates dropped.
     pub candidates_dropped: u64,
+    /// Reports of bad data.
+    pub reports: u64,
+    /// Reports from somebody who was not introduced to the peer, or has reported it already.
+    pub reports_ignored: u64,
+    /// Members that were kept out after reports.
+    pub bans: u64,
     /// Members that were forgotten because they announced no more.
     pub expired: u64,
     /// Refused messages by reason.
@@ -120,6 +133,9 @@ impl Counters {
         self.answer_times.merge(&other.answer_times);
         self.candidates += other.candidates;
         self.candidates_dropped += other.candidates_dropped;
+        self.reports += other.reports;
+        self.reports_ignored += other.reports_ignored;
+        self.bans += other.bans;
         self.expired += other.expired;
         for (reason, count) in &other.refused {
             *self.refused.entry(reason).or_default() += count;
@@ -174,6 +190,8 @@ impl Registry {
             ip_announces: Map::default(),
             ip_swarm_announces: Map::default(),
             ip_offers: Map::default(),
+            reports: Reports::default(),
+            tokens: Tokens::default(),
             due: BTreeMap::new(),
             members: 0,
             joins: 0,
@@ -208,6 +226,7 @@ impl Registry {
         let Some(gone) = self.conns.remove(conn) else { return };
         self.admission.leave(gone.ip);
         for membership in gone.memberships {
+            self.tokens.free(membership.token);
             self.remove_member(membership.at, membership.index);
         }
     }
@@ -235,6 +254,10 @@ impl Registry {
             Ok(Incoming::Announce(announce)) => self.announce(now, rng, conn, &announce, out),
             Ok(Incoming::Answer(answer)) => self.answer(now, conn, &answer, out),
             Ok(Incoming::Candidates(candidates)) => self.candidates(now, conn, &candidates, out),
+            Ok(Incoming::Report(report)) => {
+                self.report(now, conn, &report);
+                Ok(())
+            }
             Ok(Incoming::Scrape(scrape)) => self.scrape(conn, &scrape, out),
         };
         if let Err(fault) = result {
@@ -326,6 +349,7 @@ impl Registry {
             return;
         };
         let membership = state.memberships.swap_remove(place);
+        self.tokens.free(membership.token);
         self.remove_member(membership.at, membership.index);
     }
 
@@ -356,16 +380,30 @@ impl Registry {
     /// The key of an offer: `offerer` made it, in `swarm`, under `offer_id`. Hashes what the id says, not how it is
     /// written: clients may escape the same id differently.
     fn offer_key(&self, swarm: SwarmId, offerer: PeerId, offer_id: Token<'_>) -> OfferKey {
-        let mut hasher = DefaultHasher::new();
-        hasher.write_u64(self.secret[0]);
-        hasher.write_u64(self.secret[1]);
+        let mut hasher = self.keyed_hasher();
         hasher.write(&swarm.0.0);
         hasher.write(&offerer.0);
         hasher.write(offer_id.decode().unwrap_or_default().as_bytes());
         OfferKey(hasher.finish())
     }
 
+    /// The key of a member: `peer` in `swarm`.
+    fn member_key(&self, swarm: SwarmId, peer: PeerId) -> OfferKey {
+        let mut hasher = self.keyed_hasher();
+        hasher.write(&swarm.0.0);
+        hasher.write(&peer.0);
+        OfferKey(hasher.finish())
+    }
+
+    fn keyed_hasher(&self) -> DefaultHasher {
+        let mut hasher = DefaultHasher::new();
+        hasher.write_u64(self.secret[0]);
+        hasher.write_u64(self.secret[1]);
+        hasher
+    }
+
     fn forget_full_buckets(&mut self, now: Time) {
+        self.reports.tick(now, self.limits.report_age);
         self.ip_announces.retain(|_, bucket| !bucket.is_full(now));
         self.ip_swarm_announces.retain(|_, bucket| !bucket.is_full(now));
         self.ip_offers.retain(|_, bucket| !bucket.is_full(now));

@@ -51,6 +51,7 @@ impl Registry {
             self.open_route(now, conn, (swarm, answer.to, id), Place::here(to));
             self.open_route(now, to, (swarm, answer.member.peer, id), Place::here(conn));
         }
+        self.remember_match(swarm, (conn, answer.member.peer), (to, answer.to));
         self.pass_answer(now - pending.sent, to, &answer.member, answer.offer, out);
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use super::Registry;
 use super::conn::ConnId;
+use super::tokens::TokenFault;
 use crate::out::{Out, SendKind};
 use crate::protocol::{Action, Fault, Refusal, Scrape, write_scraped};
 
@@ -20,6 +21,13 @@ impl Registry {
         }
         if let Some(state) = self.conns.get_mut(conn) {
             state.announced = true;
+            // Where tokens are asked for, the size of a swarm is its members' business.
+            if self.tokens.are_asked_for()
+                && scrape.swarms.iter().any(|(id, _)| state.membership(*id).is_none())
+            {
+                let refusal = Refusal::Token(TokenFault::Missing);
+                return Err(Fault { action: Action::Scrape, info_hash: None, refusal });
+            }
         }
         let sizes = scrape.swarms.iter().map(|(id, _)| {
             let (complete, incomplete) = self.size(*id);

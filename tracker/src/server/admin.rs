@@ -169,6 +169,10 @@ fn metrics(snapshots: &[Snapshot], bus: Option<BusNumbers>, uptime_ms: u64) -> S
     counter(text, "answers_dropped_total", "Answers to no pending offer.", counters.answers_dropped);
     counter(text, "candidates_total", "Trickled candidates passed on.", counters.candidates);
     counter(text, "candidates_dropped_total", "Trickled candidates dropped.", counters.candidates_dropped);
+    counter(text, "reports_total", "Reports of bad data.", counters.reports);
+    let help = "Reports from somebody who was not introduced to the peer, or had reported it already.";
+    counter(text, "reports_ignored_total", help, counters.reports_ignored);
+    counter(text, "bans_total", "Members kept out after reports.", counters.bans);
     counter(text, "expired_total", "Members forgotten because they announced no more.", counters.expired);
     labelled(text, "refused_total", "Refused messages.", "reason", &counters.refused);
     let net = &total.net;

@@ -42,6 +42,7 @@ use crate::cluster::{Alone, Bus, Mesh, Neighbours, NodeId};
 use crate::config::{Config, ConfigError};
 use crate::out::Out;
 use crate::registry::{Limits, Registry};
+use clock::Clock;
 use listen::{Address, Listener, Place};
 use mailbox::{Exchange, Inbox, Mailbox};
 use shared::{BusNumbers, NetCounters, Settings, Shared};
@@ -338,6 +339,8 @@ fn new_core(
         registry.join_cluster(mesh);
     }
     registry.set_allowed(settings.lists.info_hashes.clone());
+    registry.set_tokens(settings.lists.secrets.clone(), settings.config.access.token_connections);
+    registry.set_unix_time(Time::ZERO, Clock::unix_s());
     Ok(Core {
         worker,
         shared: Arc::clone(shared),

@@ -13,6 +13,7 @@ use std::time::Duration;
 use hlswarm::time::Time;
 use mio::{Events, Poll, Token};
 
+use super::clock::Clock;
 use super::core::Core;
 use super::end::End;
 use super::listen::Listener;
@@ -366,6 +367,7 @@ impl Worker {
             return;
         }
         self.last_second = second;
+        self.core.registry.set_unix_time(self.core.now, Clock::unix_s());
         self.core.registry.tick(self.core.now, &mut self.core.out);
         self.core.addresses.tick(self.core.now);
         while let Some((second, sockets)) = self.timers.pop(self.core.now) {

@@ -190,6 +190,11 @@ impl Client {
         Client::over(tracker.tcp(), headers)
     }
 
+    /// At a path of its own.
+    pub fn connect_at(tracker: &Process, path: &str) -> Client {
+        Client::open(tracker.tcp(), &upgrade(path, ""))
+    }
+
     pub fn connect_tls(tracker: &Process, certificate: &str) -> Client {
         let mut roots = RootCertStore::empty();
         roots.add(CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()).unwrap();
@@ -205,8 +210,12 @@ impl Client {
     }
 
     pub fn over(stream: impl Read + Write + 'static, headers: &str) -> Client {
+        Client::open(stream, &upgrade("/", headers))
+    }
+
+    fn open(stream: impl Read + Write + 'static, request: &str) -> Client {
         let mut client = Client { stream: Box::new(stream) };
-        client.write(upgrade("/", headers).as_bytes());
+        client.write(request.as_bytes());
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];

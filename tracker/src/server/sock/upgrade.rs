@@ -65,6 +65,9 @@ impl Sock {
             core.shared.admission().leave(Prefix::of(self.ip));
             return self.respond(503, "Service Unavailable", "Retry-After: 30\r\n", "full\n", core);
         };
+        if let Some(token) = &request.token {
+            core.registry.set_token(conn, token);
+        }
         core.bind(conn, self.index);
         self.conn = Some(conn);
         *core.net.http.entry(101).or_default() += 1;

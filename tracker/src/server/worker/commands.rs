@@ -25,6 +25,9 @@ impl Worker {
     fn reload(&mut self, settings: Arc<Settings>) {
         self.core.registry.set_limits(registry_limits(&settings));
         self.core.registry.set_allowed(settings.lists.info_hashes.clone());
+        self.core
+            .registry
+            .set_tokens(settings.lists.secrets.clone(), settings.config.access.token_connections);
         for listening in self.listeners.values_mut() {
             if listening.role.tls.is_some() && settings.tls.is_some() {
                 listening.role.tls.clone_from(&settings.tls);
