@@ -163,6 +163,107 @@ describe("the same conversation as with the reference", () => {
     ]);
   });
 
+  test("every event, from both kinds of members", async () => {
+    await compare((swarm) => [
+      ["anna", announce(swarm, "anna", { event: "started", left: 9 })],
+      ["ben", announce(swarm, "ben", { event: "started", left: 0 })],
+      ...["update", "paused", "", "completed", "update"].flatMap((event, place) => [
+        // To the reference, who has completed never goes back; ours believes what `left` says.
+        ["anna", announce(swarm, "anna", { event, left: place < 3 ? 3 : 0 })],
+        ["ben", announce(swarm, "ben", { event, left: 0 })],
+      ]),
+      ["anna", announce(swarm, "anna", { event: "stopped", left: 0 })],
+      ["ben", announce(swarm, "ben", { event: "stopped", left: 0 })],
+      ["ben", announce(swarm, "ben", { event: "started", left: 1 })],
+    ]);
+  });
+
+  test("events without their fields", async () => {
+    await compare((swarm) => [
+      ["anna", { action: "announce", info_hash: id(swarm), peer_id: id("anna"), offers: [] }],
+      ["ben", { action: "announce", info_hash: id(swarm), peer_id: id("ben"), event: "started" }],
+      ["ben", { action: "announce", info_hash: id(swarm), peer_id: id("ben"), event: "stopped" }],
+      ["anna", announce(swarm, "anna", { uploaded: 1e15, downloaded: -1, left: 1e300 })],
+    ]);
+  });
+
+  test("numwant as it comes", async () => {
+    // With one other member both hand out one offer at most; how many were asked for does not matter then.
+    for (const numwant of [1, 5, 10, 50]) {
+      const log = await compare((swarm) => [
+        ["anna", announce(swarm, "anna", { left: 1 })],
+        ["ben", announce(swarm, "ben", { left: 1, numwant, offers: [offer("b1"), offer("b2")] })],
+        ["ben", announce(swarm, "ben", { left: 1, numwant, offers: [offer("b3")] })],
+      ]);
+      const offers = log
+        .filter(([by, to]) => by === "ben" && to === "anna")
+        .flatMap(([, , messages]) => messages);
+      assert.equal(offers.length, 2);
+    }
+  });
+
+  test("a member that joins twice, leaves twice, and answers after it has left", async () => {
+    await compare((swarm) => [
+      ["anna", announce(swarm, "anna", { event: "started", left: 1 })],
+      ["anna", announce(swarm, "anna", { event: "started", left: 1 })],
+      ["ben", announce(swarm, "ben", { event: "started", left: 1, offers: [offer("b1")] })],
+      ["anna", announce(swarm, "anna", { event: "stopped", left: 1 })],
+      ["anna", announce(swarm, "anna", { event: "stopped", left: 1 })],
+      ["ben", announce(swarm, "ben", { left: 1, offers: [offer("b2")] })],
+    ]);
+  });
+
+  test("scrapes of one, of several, of none that is known", async () => {
+    await compare((swarm) => [
+      ["anna", announce(swarm, "anna", { event: "started", left: 0 })],
+      ["ben", announce(swarm, "ben", { event: "started", left: 4 })],
+      ["ben", announce(swarm, "ben", { event: "completed", left: 0 })],
+      ["carl", announce(`${swarm}x`, "carl", { event: "started", left: 4 })],
+    ]);
+    const swarm = `swarm${conversations}`;
+    const answers = [];
+    for (const url of urls()) {
+      const peers = await Promise.all([Peer.connect(url), Peer.connect(url)]);
+      for (const [place, peer] of peers.entries()) {
+        peer.send(announce(`${swarm}s${place}`, `peer${place}`, { event: "started", left: place }));
+        await peer.take();
+      }
+      const seen = [];
+      for (const infoHash of [
+        id(`${swarm}s0`),
+        [id(`${swarm}s0`)],
+        [id(`${swarm}s0`), id(`${swarm}s1`)],
+        [id("nobody-is-here"), id(`${swarm}s1`)],
+      ]) {
+        peers[0].send(scrape(infoHash));
+        const { files } = (await peers[0].take())[0];
+        // The reference names swarms in hex, and says that as many have downloaded as are complete.
+        const named = Object.entries(files).map(([name, { complete, incomplete }]) => [
+          name.length === 40 ? name : hex(name),
+          complete,
+          incomplete,
+        ]);
+        seen.push(named.sort());
+      }
+      for (const peer of peers) peer.socket.close();
+      answers.push(seen);
+    }
+    assert.deepEqual(answers[0], answers[1]);
+  });
+
+  test("many swarms on one socket, each with its own members", async () => {
+    await compare((swarm) => [
+      ...Array.from({ length: 8 }, (_, n) => ["anna", announce(`${swarm}-${n}`, "anna", { left: n })]),
+      ["ben", announce(`${swarm}-3`, "ben", { left: 1, offers: [offer("b1")] })],
+      ["carl", announce(`${swarm}-5`, "carl", { left: 1, offers: [offer("c1")] })],
+      ["anna", answer(`${swarm}-3`, "anna", "ben", id("b1"))],
+      ["anna", answer(`${swarm}-5`, "anna", "carl", id("c1"))],
+      ["anna", announce(`${swarm}-3`, "anna", { event: "stopped", left: 3 })],
+      ["ben", announce(`${swarm}-3`, "ben", { left: 1, offers: [offer("b2")] })],
+      ["carl", announce(`${swarm}-5`, "carl", { left: 1, offers: [offer("c2")] })],
+    ]);
+  });
+
   test("ids of all bytes", async () => {
     const bytes = (from) =>
       Array.from({ length: 20 }, (_, n) => String.fromCharCode((from + 7 * n) % 256)).join("");
