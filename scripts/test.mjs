@@ -79,8 +79,8 @@ const stages = {
     steps: () => [nodeTests(testFiles("tests/packaging"))],
   },
   tracker: {
-    what: "the tracker with foreign clients, and several as one",
-    needs: ["rust", "npm", "nats"],
+    what: "the tracker with foreign clients, several as one, and Prometheus",
+    needs: ["rust", "npm", "nats", "prometheus"],
     counts: true,
     prepare: buildTracker,
     steps: () => [nodeTests(testFiles("tests/tracker"))],

@@ -173,6 +173,22 @@ async function ensureNats() {
   process.env.NATS_SERVER = natsServer();
 }
 
+/** Some packages begin to serve the whole network at once, which nobody asked for. */
+async function stopService(name) {
+  if (!existsSync("/run/systemd/system")) return;
+  const stop = ["systemctl", "disable", "--now", name];
+  await run(...(process.getuid?.() === 0 ? [stop[0], stop.slice(1)] : ["sudo", ["-n", ...stop]]), {
+    quiet: true,
+  });
+}
+
+/** Prometheus and its promtool, which the tracker's rules and board are checked with. */
+async function ensurePrometheus() {
+  if (which("prometheus") && which("promtool")) return;
+  await installPackages(["prometheus"], "put prometheus and promtool on the path");
+  await stopService("prometheus");
+}
+
 /** What can be asked for, in the order in which it is set up. */
 const steps = {
   rust: ensureRust,
@@ -189,12 +205,14 @@ const steps = {
   chromium: ensureChromium,
   ffmpeg: ensureFfmpeg,
   nats: ensureNats,
+  prometheus: ensurePrometheus,
 };
 
 /**
  * Sets up what is asked for.
  *
- * @param {("rust" | "cxx" | "npm" | "wasm" | "chromium" | "ffmpeg" | "turn" | "nats")[]} [needs] everything by default
+ * @param {("rust" | "cxx" | "npm" | "wasm" | "chromium" | "ffmpeg" | "turn" | "nats" | "prometheus")[]} [needs]
+ *   everything by default
  */
 export async function setUp(needs = Object.keys(steps)) {
   const unknown = needs.filter((name) => !steps[name]);

@@ -194,11 +194,10 @@ fn metrics(snapshots: &[Snapshot], bus: Option<BusNumbers>, uptime_ms: u64) -> S
     if let Some(bus) = &bus {
         bus_metrics(text, bus);
     }
-    if let Some(bytes) = resident_bytes() {
-        let _ = writeln!(text, "# HELP process_resident_memory_bytes Resident memory.");
+    for (name, kind, help, value) in super::process::figures() {
         let _ = writeln!(
             text,
-            "# TYPE process_resident_memory_bytes gauge\nprocess_resident_memory_bytes {bytes}"
+            "# HELP process_{name} {help}\n# TYPE process_{name} {kind}\nprocess_{name} {value}"
         );
     }
     out
@@ -290,12 +289,4 @@ fn labelled<K: std::fmt::Display>(
 fn histogram(out: &mut String, name: &str, help: &str, histogram: &Histogram) {
     head(out, name, help, "histogram");
     histogram.write(&format!("hlswarm_tracker_{name}"), out);
-}
-
-/// Resident memory of this process, where the system tells.
-fn resident_bytes() -> Option<u64> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-    let kib: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
-    Some(kib * 1024)
 }

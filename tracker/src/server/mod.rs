@@ -15,6 +15,7 @@ mod listen;
 mod mailbox;
 #[cfg(feature = "nats")]
 mod nats;
+mod process;
 mod queue;
 mod shared;
 mod sock;

@@ -1,0 +1,219 @@
+// What operators are handed: alert rules and the board against a real Prometheus that scrapes our tracker, and the systemd
+// unit against systemd.
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
+import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import net from "node:net";
+import { tmpdir } from "node:os";
+import path from "node:path";
+import { after, before, describe, test } from "node:test";
+import { fileURLToPath } from "node:url";
+import WebSocket from "ws";
+import { startTracker } from "../browser/harness/tracker.mjs";
+
+const deploy = fileURLToPath(new URL("../../tracker/deploy/", import.meta.url));
+/** Metrics that only a tracker with others beside it has. */
+const ofClusters = /hlswarm_tracker_(cluster|bus|mailbox)_\w+/;
+/** The range that rates on the board and in the rules look back, in seconds at most: two scrapes within suffice. */
+const scrapeSeconds = 1;
+
+let folder;
+let tracker;
+let prometheus;
+let url;
+
+before(async () => {
+  folder = await mkdtemp(path.join(tmpdir(), "hlswarm-"));
+});
+
+after(async () => {
+  if (prometheus) {
+    prometheus.kill("SIGKILL");
+    if (prometheus.exitCode === null) await once(prometheus, "exit");
+  }
+  await tracker?.close();
+  if (folder) await rm(folder, { recursive: true });
+});
+
+/** Runs a command to its end; its output. */
+function check(command, args) {
+  const { status, stdout, stderr, error } = spawnSync(command, args, { encoding: "utf8", cwd: deploy });
+  assert.equal(error, undefined);
+  assert.equal(status, 0, `${command} ${args.join(" ")}: ${stdout}${stderr}`);
+  return stdout + stderr;
+}
+
+async function freePort() {
+  const probe = net.createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  await once(probe, "close");
+  return port;
+}
+
+async function eventually(what, attempt) {
+  const deadline = Date.now() + 60_000;
+  for (;;) {
+    const result = await attempt();
+    if (result) return result;
+    assert.ok(Date.now() < deadline, `${what} does not happen`);
+    await new Promise((resolve) => setTimeout(resolve, 250));
+  }
+}
+
+async function query(expression) {
+  const response = await fetch(`${url}/api/v1/query?${new URLSearchParams({ query: expression })}`);
+  const answer = await response.json();
+  assert.equal(answer.status, "success", `${expression}: ${answer.error}`);
+  return answer.data.result;
+}
+
+/** Two clients meet, and somebody is refused and somebody turned away: something for every counter on the board. */
+async function traffic() {
+  const open = async (address) => {
+    const socket = new WebSocket(address);
+    socket.received = [];
+    socket.on("message", (data) => socket.received.push(JSON.parse(data)));
+    await once(socket, "open");
+    return socket;
+  };
+  const [anna, ben] = [await open(tracker.url), await open(tracker.url)];
+  const ids = { info_hash: "swarm-of-twenty-byte" };
+  const announce = (name, offers) =>
+    JSON.stringify({
+      action: "announce",
+      ...ids,
+      peer_id: name.padEnd(20, "-"),
+      numwant: offers.length,
+      offers,
+    });
+  anna.send(announce("anna", []));
+  await eventually("a reply", () => anna.received.length);
+  ben.send(announce("ben", [{ offer: { type: "offer", sdp: "v=0" }, offer_id: "b1" }]));
+  const offer = await eventually("an offer", () => anna.received.find((message) => message.offer));
+  anna.send(
+    JSON.stringify({
+      action: "announce",
+      ...ids,
+      peer_id: "anna".padEnd(20, "-"),
+      to_peer_id: offer.peer_id,
+      offer_id: offer.offer_id,
+      answer: { type: "answer", sdp: "v=0" },
+    }),
+  );
+  await eventually("an answer", () => ben.received.find((message) => message.answer));
+  ben.send("nonsense");
+  ben.close();
+  await once(ben, "close");
+  await fetch(`${tracker.httpUrl}/`);
+  return anna;
+}
+
+describe("Prometheus", () => {
+  const boardQueries = async () => {
+    const board = JSON.parse(await readFile(path.join(deploy, "grafana.json"), "utf8"));
+    return board.panels.flatMap(({ title, targets }) =>
+      targets.map(({ expr }) => ({ title, expr: expr.replaceAll("$instance", ".*") })),
+    );
+  };
+
+  test("the rules are well formed and fire when they should", () => {
+    assert.match(check("promtool", ["check", "rules", "alerts.yml"]), /SUCCESS: \d+ rules found/);
+    assert.match(check("promtool", ["test", "rules", "alerts.test.yml"]), /SUCCESS/);
+  });
+
+  test("every alert is tested", async () => {
+    const names = (text) => new Set([...text.matchAll(/alert(?:name)?: (\w+)/g)].map(([, name]) => name));
+    const rules = names(await readFile(path.join(deploy, "alerts.yml"), "utf8"));
+    const tested = names(await readFile(path.join(deploy, "alerts.test.yml"), "utf8"));
+    assert.deepEqual(
+      [...rules].filter((name) => !tested.has(name)),
+      [],
+    );
+  });
+
+  test("it scrapes the tracker, takes the rules, and every query of the board has data", async () => {
+    tracker = await startTracker();
+    const port = await freePort();
+    url = `http://127.0.0.1:${port}`;
+    const config = path.join(folder, "prometheus.yml");
+    await writeFile(
+      config,
+      `global: { scrape_interval: ${scrapeSeconds}s, evaluation_interval: ${scrapeSeconds}s }
+rule_files: [${JSON.stringify(path.join(deploy, "alerts.yml"))}]
+scrape_configs:
+  - job_name: hlswarm-tracker
+    static_configs: [{ targets: ["${new URL(tracker.httpUrl).host}"] }]
+`,
+    );
+    let log = "";
+    prometheus = spawn(
+      "prometheus",
+      [
+        `--config.file=${config}`,
+        `--storage.tsdb.path=${path.join(folder, "data")}`,
+        `--web.listen-address=127.0.0.1:${port}`,
+      ],
+      { stdio: ["ignore", "ignore", "pipe"] },
+    );
+    prometheus.stderr.on("data", (text) => (log = (log + text).slice(-5000)));
+    let failure;
+    prometheus.once("error", (error) => (failure = error));
+    await eventually("Prometheus", async () => {
+      assert.ok(!failure && prometheus.exitCode === null, `${failure ?? log}`);
+      return (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok;
+    });
+    await eventually("a scrape", async () => (await query('up{job="hlswarm-tracker"} == 1')).length);
+    const anna = await traffic();
+    await eventually("an answer in the figures", async () => {
+      const [sample] = await query("hlswarm_tracker_answers_total");
+      return sample?.value[1] === "1";
+    });
+    // A rate needs two samples after the first.
+    await eventually(
+      "a rate",
+      async () => (await query("rate(hlswarm_tracker_answers_total[1m]) > 0")).length,
+    );
+
+    for (const { title, expr } of await boardQueries()) {
+      await query(expr);
+      if (!ofClusters.test(expr)) {
+        await eventually(`data for "${title}": ${expr}`, async () => (await query(expr)).length);
+      }
+    }
+    const response = await fetch(`${url}/api/v1/rules`);
+    const rules = (await response.json()).data.groups.flatMap((group) => group.rules);
+    assert.ok(rules.length >= 7);
+    for (const rule of rules) {
+      await eventually(`${rule.name} is evaluated`, async () => {
+        const now = (await (await fetch(`${url}/api/v1/rules`)).json()).data.groups.flatMap(
+          (group) => group.rules,
+        );
+        return now.find(({ name }) => name === rule.name).health === "ok";
+      });
+    }
+    // What the rules look at exists under these names.
+    const known = new Set((await (await fetch(`${url}/api/v1/label/__name__/values`)).json()).data);
+    const wanted = rules.flatMap(({ query }) => query.match(/\b(hlswarm_tracker|process)_\w+/g) ?? []);
+    for (const name of wanted) if (!ofClusters.test(name)) assert.ok(known.has(name), `no metric ${name}`);
+    assert.deepEqual(
+      rules.filter((rule) => rule.state === "firing").map((rule) => rule.name),
+      [],
+      "nothing is wrong",
+    );
+    anna.close();
+  });
+});
+
+test("the systemd unit is one", async (t) => {
+  if (spawnSync("systemd-analyze", ["--version"]).error) return t.skip("there is no systemd-analyze here");
+  const unit = path.join(folder, "hlswarm-tracker.service");
+  // The binary and the manual are not installed here.
+  const text = (await readFile(path.join(deploy, "hlswarm-tracker.service"), "utf8"))
+    .replaceAll("/usr/local/bin/hlswarm-tracker", process.execPath)
+    .replace(/^Documentation=.*\n/m, "");
+  await writeFile(unit, text);
+  assert.equal(check("systemd-analyze", ["verify", unit]).trim(), "");
+});
