@@ -24,18 +24,14 @@ const { values: options } = parseArgs({
 const folder = mkdtempSync(path.join(tmpdir(), "hlswarm-bench-"));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const unlimited = [
-  "announces_per_ip_per_second",
-  "announces_per_ip_and_swarm_per_second",
-  "received_offers_per_second",
-  "offers_per_connection_per_second",
-  "offers_per_ip_per_second",
-  "messages_per_connection_per_second",
-  "connections_per_ip",
-  "connections_per_net",
-  "accepts_per_second",
-  "min_interval_secs",
-].map((name) => `${name} = 0`);
+/** The load comes from few addresses and fast: nothing must hold it back. */
+const sample = readFileSync(path.join(root, "tracker/hlswarm-tracker.toml"), "utf8");
+const unlimited = sample
+  .slice(sample.indexOf("\n[limits]"), sample.indexOf("\n[log]"))
+  .split("\n")
+  .map((line) => line.split(" = ")[0])
+  .filter((name) => /_per_second$|^connections_per_|^min_interval_secs$/.test(name))
+  .map((name) => `${name} = 0`);
 
 function settings(name, workers) {
   const file = path.join(folder, `${name}.toml`);
@@ -95,10 +91,10 @@ function load(nodes, args) {
 }
 
 const count = Number(options.nodes);
-const open = (swarmSize) => [
+const open = (swarmSize, rate = options.rate) => [
   ..."--mode open --warm-up 2 --offers 5".split(" "),
-  ...["--rate", options.rate, "--seconds", options.seconds, "--connections", options.connections],
-  ...["--swarm-size", `${swarmSize}`],
+  ...["--seconds", options.seconds, "--connections", options.connections],
+  ...["--swarm-size", `${swarmSize}`, "--rate", `${rate}`],
 ];
 
 async function cluster() {
@@ -130,10 +126,9 @@ async function cluster() {
     });
   };
   await measure("idle", () => sleep(10_000));
-  for (const size of [20, 200, 1000]) await measure(`swarms of ${size}`, () => load(nodes, open(size)));
-  await measure("joining and leaving", () =>
-    load(nodes, ["--mode", "storm", "--seconds", options.seconds, "--connections", "50"]),
-  );
+  for (const size of [20, 1000]) await measure(`swarms of ${size}`, () => load(nodes, open(size)));
+  const fast = `${4 * Number(options.rate)}`;
+  await measure(`swarms of 20, ${fast} announces/s`, () => load(nodes, open(20, fast)));
   console.log(`\n${count} nodes, 5 offers of 1.4 KB an announce, all answered with 0.8 KB\n`);
   console.table(rows);
   for (const node of nodes) await node.close();

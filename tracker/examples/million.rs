@@ -17,6 +17,8 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 const SEED: u64 = 1;
 const OFFERS: usize = 5;
+/// The argument that measures what a second node needs to know.
+const SECOND: &str = "second";
 const SAMPLE: usize = 20_000;
 
 #[allow(clippy::disallowed_methods, reason = "this measures real time")]
@@ -48,6 +50,7 @@ fn announce(number: usize, swarm: usize, offers: usize) -> String {
 }
 
 fn main() {
+    let is_second = std::env::args().any(|argument| argument == SECOND);
     let mut numbers = std::env::args().skip(1).map(|text| text.parse::<usize>().ok());
     let members = numbers.next().flatten().unwrap_or(1_000_000).clamp(1, 10_000_000);
     let per_swarm = numbers.next().flatten().unwrap_or(1000).clamp(1, members);
@@ -62,8 +65,11 @@ fn main() {
         peers: usize::MAX,
         ..Limits::default()
     };
+    if is_second {
+        return replicate(&limits, members, per_swarm);
+    }
     let mut rng = ChaCha8Rng::seed_from_u64(SEED);
-    let mut registry = Registry::new(limits.clone(), &mut rng);
+    let mut registry = Registry::new(limits, &mut rng);
     let mut out = Out::new();
     let now = Time::from_millis(1000);
     let mut conns = Vec::with_capacity(members);
@@ -109,8 +115,12 @@ fn main() {
     });
     println!("leaving: {:.2} microseconds each", leaving.as_secs_f64() * 1e6 / members as f64);
     println!("left over: {:?}", registry.sizes());
-    drop(registry);
-    replicate(&limits, members, per_swarm);
+    // In a process of its own: here it would be given memory that was used before, and seem to need none.
+    let own = std::env::current_exe().map(std::process::Command::new);
+    let asked = [members, per_swarm].map(|number| number.to_string());
+    if own.and_then(|mut own| own.args(asked).arg(SECOND).status()).is_err() {
+        println!("the second node could not be started");
+    }
 }
 
 /// Tells a second node of a first one's swarms, as over the bus.
