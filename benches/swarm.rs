@@ -5,8 +5,8 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
-use rand_chacha::ChaCha8Rng;
-use rand_chacha::rand_core::SeedableRng;
+use hlswarm::random::ChaCha8Rng;
+use rand::SeedableRng;
 
 use hlswarm::config::Config;
 use hlswarm::engine::Output;

@@ -2,8 +2,8 @@
 
 use std::fmt;
 
+use crate::sha1::sha1;
 use serde::{Serialize, Serializer};
-use sha1::{Digest as _, Sha1};
 
 macro_rules! counter_id {
     ($(#[$doc:meta])* $name:ident) => {
@@ -58,7 +58,7 @@ pub struct TrackId(pub u64);
 impl TrackId {
     /// The id of the track that `name` describes.
     pub fn from_name(name: &str) -> TrackId {
-        let digest = Sha1::digest(name.as_bytes());
+        let digest = sha1(name.as_bytes());
         let mut head = [0; 8];
         head.copy_from_slice(&digest[..8]);
         TrackId(u64::from_be_bytes(head))
@@ -181,10 +181,7 @@ impl SwarmId {
     /// The swarm that `name` (the manifest URL without its query, or `segments.swarmId`) stands for: the first
     /// fifteen bytes of SHA-1 over `hlswarm-1:` and the name, in base64, so that all twenty characters are ASCII.
     pub fn from_name(name: &str) -> SwarmId {
-        let mut hasher = Sha1::new();
-        hasher.update(b"hlswarm-1:");
-        hasher.update(name.as_bytes());
-        let digest = hasher.finalize();
+        let digest = sha1(format!("hlswarm-1:{name}").as_bytes());
         let mut id = [0; 20];
         for (group, out) in digest[..15].chunks(3).zip(id.chunks_mut(4)) {
             let bits = u32::from(group[0]) << 16 | u32::from(group[1]) << 8 | u32::from(group[2]);

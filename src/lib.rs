@@ -24,6 +24,7 @@
 //! | `web` | the browser shell (`wasm32` only) |
 //! | [`sorted`] | maps and sets as sorted vectors |
 //! | [`json`] | values of JSON, read and written |
+//! | [`random`] | the generator of random numbers |
 //! | [`engine`] | routes inputs to the machines above and folds their deadlines |
 
 pub mod cache;
@@ -36,7 +37,9 @@ pub mod interop;
 pub mod json;
 #[cfg(feature = "playlist")]
 pub mod playlist;
+pub mod random;
 pub mod schedule;
+mod sha1;
 pub mod signal;
 pub mod sorted;
 pub mod swarm;

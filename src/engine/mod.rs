@@ -39,8 +39,8 @@ use crate::sorted::SortedMap;
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use crate::random::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 use crate::cache::Cache;
 use crate::config::Config;

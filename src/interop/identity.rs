@@ -12,11 +12,10 @@
 //! Observed with p2p-media-loader-core 2.3.1 (`v2`, kept by 3.x and 4.x) and read in the sources of 5.x (`v3`); golden
 //! cases in `tests/vectors/p2p-media-loader.json`.
 
-use sha1::{Digest, Sha1};
-
 use crate::engine::TrackKind;
 use crate::id::{Id20, SwarmId};
 use crate::json::Value;
+use crate::sha1::sha1;
 
 /// Which derivation the stock viewers use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,8 +104,8 @@ fn swarm_of(version: Version, manifest: &str, kind: TrackKind, properties: &str)
         TrackKind::Main => "main",
         TrackKind::Audio => "secondary",
     };
-    let index = base64(&Sha1::digest(properties));
-    let digest = Sha1::digest(format!("{version}-{manifest}-{kind}-{index}"));
+    let index = base64(&sha1(properties.as_ref()));
+    let digest = sha1(format!("{version}-{manifest}-{kind}-{index}").as_bytes());
     let mut id = [0; 20];
     for (place, byte) in id.iter_mut().zip(base64(digest.get(..15).unwrap_or_default()).bytes()) {
         *place = byte;

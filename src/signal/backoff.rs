@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use crate::random::ChaCha8Rng;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use crate::time::Time;
 

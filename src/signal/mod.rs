@@ -23,7 +23,7 @@ use crate::sorted::{SortedMap, SortedSet};
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
+use crate::random::ChaCha8Rng;
 
 use crate::config::Config;
 use crate::engine::{LinkCloseCause, Output, TrackerStats};

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use crate::random::ChaCha8Rng;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use crate::engine::{Event, Output};
 use crate::id::LinkId;

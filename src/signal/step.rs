@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
+use crate::random::ChaCha8Rng;
 
 use crate::engine::Output;
 use crate::id::TrackerId;

@@ -3,8 +3,8 @@
 use crate::sorted::{SortedMap, SortedSet};
 use std::time::Duration;
 
+use crate::random::ChaCha8Rng;
 use rand::RngExt;
-use rand_chacha::ChaCha8Rng;
 
 use crate::config::LimitsConfig;
 use crate::engine::CloseReason;

@@ -1,7 +1,7 @@
 //! Links that come and go.
 
+use crate::random::ChaCha8Rng;
 use rand::Rng;
-use rand_chacha::ChaCha8Rng;
 
 use crate::engine::{CloseReason, Event, LinkCloseCause, Output};
 use crate::id::{LinkId, PeerId};

@@ -35,7 +35,7 @@ mod views;
 
 use std::time::Duration;
 
-use rand_chacha::ChaCha8Rng;
+use crate::random::ChaCha8Rng;
 
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, PeerId, SegmentKey, SwarmId};

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::engine::Event;
 use crate::id::{LinkId, TrackId, TrackerId};
 use crate::interop::Numbering;
+use crate::random::ChaCha8Rng;
 use crate::signal::Signal;
 use crate::sorted::SortedSet;
 use crate::swarm::SwarmOut;
@@ -184,7 +185,7 @@ impl Engine {
     /// Lets each stock swarm's signalling act.
     fn each_stock_swarm(
         &mut self,
-        mut act: impl FnMut(&mut Signal, Time, &mut rand_chacha::ChaCha8Rng, &mut VecDeque<Output>),
+        mut act: impl FnMut(&mut Signal, Time, &mut ChaCha8Rng, &mut VecDeque<Output>),
     ) {
         for place in 0..self.interop.streams.len() {
             let mut out = VecDeque::new();

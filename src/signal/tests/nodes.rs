@@ -1,10 +1,10 @@
 //! A tracker of several nodes: one is used at a time, and another when it fails.
 
 use rand::SeedableRng;
-use rand_chacha::ChaCha8Rng;
 
 use super::*;
 use crate::engine::{Event, Output, TrackerState};
+use crate::random::ChaCha8Rng;
 use crate::time::Time;
 
 const A: &str = "wss://a.example/";

@@ -7,11 +7,11 @@ use std::time::Duration;
 use hlswarm::config::Config;
 use hlswarm::engine::{Event, LinkCloseCause, Output};
 use hlswarm::id::{Id20, LinkId, PeerId, SwarmId, TrackerId};
+use hlswarm::random::ChaCha8Rng;
 use hlswarm::signal::Signal;
 use hlswarm::time::Time;
 use hlswarm_tracker::{ConnId, Limits, Out, Registry};
 use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 
 /// One way between a viewer and a tracker, and between two viewers.
 const DELAY_MS: u64 = 20;
