@@ -21,7 +21,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { shortenImports } from "./lib/shorten-imports.mjs";
-import { trapPanics, wipePlaces } from "./lib/trap-panics.mjs";
+import { trapPanics } from "./lib/trap-panics.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const at = (...path) => join(root, ...path);
@@ -88,13 +88,20 @@ function buildWasm({ glue: name, features }) {
       "--config",
       `target.${TARGET}.rustflags=['--cfg', 'sha2_backend_soft="compact"']`,
       ...(toolchain.args ?? []),
+      "--",
+      // For trapPanics.
+      "-Clink-arg=--emit-relocs",
     ],
     toolchain.env,
   );
   const targetDir = toolchain.env?.CARGO_TARGET_DIR ?? process.env.CARGO_TARGET_DIR ?? at("target");
   const compiled = join(targetDir, TARGET, PROFILE, "hlswarm.wasm");
+  const trapped = join(targetDir, TARGET, PROFILE, "hlswarm-trapped.wasm");
+  const { wasm: trapping, panics } = trapPanics(readFileSync(compiled));
+  if (panics === 0) fail("no panicking function was found: have their names changed?");
+  writeFileSync(trapped, trapping);
   run(toolchain.wasmBindgen ?? "wasm-bindgen", [
-    compiled,
+    trapped,
     "--target",
     "web",
     "--omit-default-module-path",
@@ -104,9 +111,6 @@ function buildWasm({ glue: name, features }) {
     at("pkg"),
   ]);
   const wasm = at("pkg", `${name}_bg.wasm`);
-  const { wasm: trapping, count } = trapPanics(readFileSync(wasm));
-  if (count === 0) fail("no panicking function was found: have their names changed?");
-  writeFileSync(wasm, wipePlaces(trapping));
   run(bin("wasm-opt"), [
     "--flatten",
     "--rereloop",

@@ -2,67 +2,152 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { shortenImports } from "./shorten-imports.mjs";
-import { trapPanics, wipePlaces } from "./trap-panics.mjs";
-import { encodeNumber, Reader, sectionOf } from "./wasm-binary.mjs";
+import { trapPanics } from "./trap-panics.mjs";
+import { encodeNumber, mapSections, Reader, sectionOf } from "./wasm-binary.mjs";
 
 const text = (value) => Buffer.concat([encodeNumber(value.length), Buffer.from(value)]);
 const list = (...items) => Buffer.concat([encodeNumber(items.length), ...items]);
-const path = "/home/someone/src/engine/mod.rs";
-const pathAt = 1024 + 16;
+const numbers = (...values) => Buffer.concat(values.map(encodeNumber));
+const custom = (name, ...content) => sectionOf(0, Buffer.concat([text(name), ...content]));
+const [FUNCTION, DATA] = [0, 1];
+const PANIC = "_ZN4core9panicking9panic_fmt17h0123456789abcdefE";
 
-/** Imports `glue.add_1234`; exports `answer` (42) and `fails`, which calls a panic that would return. */
+/** The data of the example: what only a panic shows, what is used, what a table slot in the data leads to. */
+const [MESSAGE, USED, POINTER] = ["a message", "used text", "\x01\0\0\0"];
+const AT = 1024;
+
+/**
+ * Imports `glue.add_1234`. Exports `answer` (calls it) and `fails`, which puts a message together with `format`,
+ * calls a panic that would return, and then would call `answer`. `used` reads data that leads to `indirect` over the
+ * table. `orphan` is what nobody names.
+ */
 function exampleModule() {
-  const place = Buffer.alloc(16);
-  place.writeUInt32LE(pathAt, 0);
-  place.writeUInt32LE(path.length, 4);
-  place.writeUInt32LE(77, 8);
-  const data = Buffer.concat([place, Buffer.from(`${path} and more`)]);
-  const names = list(
-    ...["add", "answer", "core::panicking::panic_fmt", "fails"].map((name, index) =>
-      Buffer.concat([encodeNumber(index), text(name)]),
-    ),
-  );
+  const functions = {
+    answer: [0x10, 0],
+    [PANIC]: [0x01],
+    // The address of the message, `format` over the table, the panic, then another call.
+    fails: [0x41, 0x80, 0x08, 0x1a, 0x41, 2, 0x1a, 0x10, 2, 0x10, 1, 0x1a],
+    used: [0x41, 0x89, 0x08, 0x1a],
+    indirect: [0x41, 7, 0x1a],
+    format: [0x41, 8, 0x1a],
+    orphan: [0x41, 9, 0x1a],
+  };
+  const names = Object.keys(functions);
+  const body = (code) => {
+    const content = Buffer.of(0, ...code, 0x0b);
+    return Buffer.concat([encodeNumber(content.length), content]);
+  };
+  const code = Object.values(functions).map(body);
+  /** Where a function's instructions begin, from the start of the section's content. */
+  const inCode = (name, offset) =>
+    1 + code.slice(0, names.indexOf(name)).reduce((sum, part) => sum + part.length, 0) + 2 + offset;
+  const data = Buffer.from(MESSAGE + USED + POINTER, "latin1");
+  const DATA_HEAD = 1 + 5 + 1;
+  const symbolOf = (name) => 1 + names.indexOf(name);
+  const [messageSymbol, usedSymbol] = [1 + names.length, 2 + names.length];
   return Buffer.concat([
     Buffer.from("\0asm\x01\0\0\0", "latin1"),
     sectionOf(1, list(Buffer.of(0x60, 0, 1, 0x7f), Buffer.of(0x60, 0, 0))),
     sectionOf(2, list(Buffer.concat([text("glue"), text("add_1234"), Buffer.of(0, 0)]))),
-    sectionOf(3, list(Buffer.of(0), Buffer.of(1), Buffer.of(1))),
+    sectionOf(3, list(...names.map((name) => Buffer.of(name === "answer" ? 0 : 1)))),
+    sectionOf(4, list(Buffer.of(0x70, 0, 3))),
     sectionOf(5, list(Buffer.of(0, 1))),
     sectionOf(
       7,
       list(
-        Buffer.concat([text("answer"), Buffer.of(0, 1)]),
-        Buffer.concat([text("fails"), Buffer.of(0, 3)]),
+        ...["answer", "fails", "used"].map((name) =>
+          Buffer.concat([text(name), Buffer.of(0), encodeNumber(symbolOf(name))]),
+        ),
         Buffer.concat([text("memory"), Buffer.of(2, 0)]),
       ),
     ),
-    sectionOf(
-      10,
-      list(Buffer.of(4, 0, 0x10, 0, 0x0b), Buffer.of(3, 0, 0x01, 0x0b), Buffer.of(4, 0, 0x10, 2, 0x0b)),
-    ),
+    sectionOf(9, list(Buffer.of(0, 0x41, 1, 0x0b, 2, symbolOf("indirect"), symbolOf("format")))),
+    sectionOf(10, list(...code)),
     sectionOf(11, list(Buffer.concat([Buffer.of(0, 0x41, 0x80, 0x08, 0x0b), text(data)]))),
-    sectionOf(0, Buffer.concat([text("name"), Buffer.of(1), encodeNumber(names.length), names])),
+    custom(
+      "linking",
+      Buffer.of(2, 8),
+      text(
+        list(
+          numbers(FUNCTION, 0x10, 0),
+          ...names.map((name, index) => Buffer.concat([numbers(FUNCTION, 0, index + 1), text(name)])),
+          ...[
+            ["message", 0, MESSAGE.length],
+            ["used", MESSAGE.length, USED.length + POINTER.length],
+          ].map(([name, offset, size]) =>
+            Buffer.concat([numbers(DATA, 0), text(name), numbers(0, offset, size)]),
+          ),
+        ),
+      ),
+    ),
+    custom(
+      "reloc.CODE",
+      encodeNumber(6),
+      list(
+        numbers(0, inCode("answer", 1), 0),
+        numbers(4, inCode("fails", 1), messageSymbol, 0),
+        numbers(1, inCode("fails", 5), symbolOf("format")),
+        numbers(0, inCode("fails", 8), symbolOf(PANIC)),
+        numbers(0, inCode("fails", 10), symbolOf("answer")),
+        numbers(4, inCode("used", 1), usedSymbol, 0),
+      ),
+    ),
+    custom(
+      "reloc.DATA",
+      encodeNumber(7),
+      list(numbers(2, DATA_HEAD + MESSAGE.length + USED.length, symbolOf("indirect"))),
+    ),
   ]);
 }
 
 const instantiate = async (wasm, imports) =>
   (await WebAssembly.instantiate(wasm, { glue: imports })).instance.exports;
 
+const trap = Buffer.of(3, 0x00, 0x00, 0x0b);
+
+/** The bodies of a module's functions, by the order of the example. */
+function bodiesOf(wasm) {
+  const bodies = [];
+  mapSections(wasm, (id, content, whole) => {
+    const reader = new Reader(content, 0);
+    for (let left = id === 10 ? reader.number() : 0; left > 0; left--) {
+      const start = reader.at;
+      reader.bytes(reader.number());
+      bodies.push(reader.buffer.subarray(start, reader.at));
+    }
+    return whole;
+  });
+  return bodies;
+}
+
 test("panics become traps, and nothing else does", async () => {
   const before = await instantiate(exampleModule(), { add_1234: () => 42 });
   assert.doesNotThrow(before.fails);
-  const { wasm, count } = trapPanics(exampleModule());
-  assert.equal(count, 1);
-  const after = await instantiate(wasm, { add_1234: () => 42 });
+  const { wasm, panics } = trapPanics(exampleModule());
+  assert.equal(panics, 1);
+  let calls = 0;
+  const after = await instantiate(wasm, { add_1234: () => ++calls });
   assert.throws(after.fails, WebAssembly.RuntimeError);
-  assert.equal(after.answer(), 42);
+  assert.equal(calls, 0);
+  assert.equal(after.answer(), 1);
+  assert.doesNotThrow(after.used);
 });
 
-test("places in the source are wiped, other text stays", async () => {
-  const read = ({ memory }, from, length) => Buffer.from(memory.buffer, from, length).toString("latin1");
-  const wiped = await instantiate(wipePlaces(exampleModule()), { add_1234: () => 0 });
-  assert.equal(read(wiped, 1024, 16 + path.length), "\0".repeat(16 + path.length));
-  assert.equal(read(wiped, pathAt + path.length, 9), " and more");
+test("what only panics or nobody needs is removed, what data leads to is kept", async () => {
+  const { wasm, functions, dataBytes } = trapPanics(exampleModule());
+  const [answer, panic, , used, indirect, format, orphan] = bodiesOf(wasm);
+  assert.deepEqual([panic, format, orphan], [trap, trap, trap]);
+  for (const kept of [answer, used, indirect]) assert.notDeepEqual(kept, trap);
+  assert.equal(functions, 2);
+  assert.equal(dataBytes, MESSAGE.length);
+  const { memory } = await instantiate(wasm, { add_1234: () => 0 });
+  const text = Buffer.from(memory.buffer, AT, MESSAGE.length + USED.length).toString("latin1");
+  assert.equal(text, "\0".repeat(MESSAGE.length) + USED);
+});
+
+test("a module without the linker's notes is refused", () => {
+  const { wasm } = trapPanics(exampleModule());
+  assert.throws(() => trapPanics(wasm), /--emit-relocs/);
 });
 
 test("imports get short names on both sides", async () => {
