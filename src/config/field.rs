@@ -172,15 +172,16 @@ fn read_url(value: &Value, path: String, groups: &mut [Vec<String>], out: &mut V
 
 /// What a browser's `WebSocket` takes: scheme, host, perhaps a port, no fragment, nothing that is not printed.
 fn is_tracker_url(url: &str) -> bool {
-    let Some((scheme, rest)) = url.split_once("://") else { return false };
+    let Some((scheme, rest)) = url.split_once(':') else { return false };
+    let Some(rest) = rest.strip_prefix("//") else { return false };
     if !(scheme.eq_ignore_ascii_case("ws") || scheme.eq_ignore_ascii_case("wss")) || url.len() > 2048 {
         return false;
     }
     if rest.contains('#') || rest.chars().any(|c| c.is_whitespace() || c.is_control() || c == '\\') {
         return false;
     }
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let host_and_port = authority.rsplit('@').next().unwrap_or_default();
+    let authority = rest.find(['/', '?']).and_then(|end| rest.get(..end)).unwrap_or(rest);
+    let host_and_port = authority.rfind('@').and_then(|at| authority.get(at + 1..)).unwrap_or(authority);
     let (host, port) = if host_and_port.starts_with('[') {
         let Some((host, port)) = host_and_port.split_once(']') else { return false };
         if !port.is_empty() && !port.starts_with(':') {

@@ -1,5 +1,7 @@
 //! What the page is told: events as they happen and a snapshot of the state.
 
+use std::fmt;
+
 use serde::Serialize;
 
 use crate::config::IntegrityMode;
@@ -138,6 +140,23 @@ pub enum CloseReason {
     Incompatible(String),
     /// We shut down or switched peer-to-peer off.
     Shutdown,
+}
+
+impl fmt::Display for CloseReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, why) = match self {
+            CloseReason::Left => ("it left", None),
+            CloseReason::ConnectionLost(why) => ("connection lost", Some(why)),
+            CloseReason::Violation(why) => ("it broke the protocol", Some(why)),
+            CloseReason::Timeout(why) => ("it timed out", Some(why)),
+            CloseReason::Duplicate => ("a second link to the same peer", None),
+            CloseReason::Replaced => ("made room for another peer", None),
+            CloseReason::Incompatible(why) => ("it is of no use", Some(why)),
+            CloseReason::Shutdown => ("shut down", None),
+        };
+        f.write_str(what)?;
+        why.map_or(Ok(()), |why| write!(f, ": {why}"))
+    }
 }
 
 /// A snapshot of the engine.

@@ -85,8 +85,8 @@ impl Engine {
             .and_then(|peer| peer.download_rate)
             .map_or(rate, |bytes| bytes.saturating_mul(8))
             .max(1);
-        let own_part = u128::from(left) * u128::from(rate) / (u128::from(rate) + u128::from(helper_rate));
-        let own_part = u64::try_from(own_part).unwrap_or(left).max(LEAST_PART_BYTES);
+        let own_part = left.saturating_mul(rate) / rate.saturating_add(helper_rate).max(1);
+        let own_part = own_part.max(LEAST_PART_BYTES);
         if left.saturating_sub(own_part) < LEAST_PART_BYTES * 2 {
             return;
         }

@@ -70,7 +70,7 @@ pub fn slot(own_score: u64, own_strong: bool, sight: &Sight) -> u32 {
     let slot = if expected_rank < EXPECTED_FETCHERS {
         0
     } else {
-        1 + (expected_rank / EXPECTED_FETCHERS).log2().floor() as u32
+        1 + ((expected_rank / EXPECTED_FETCHERS) as u64).max(1).ilog2()
     };
     // A neighbour that is ahead of us is so for certain.
     slot.max(sight.ahead.min(1))

@@ -170,7 +170,7 @@ impl Swarm {
 
     fn report(&mut self, now: Time, peer: Option<PeerId>, reason: CloseReason, out: &mut SwarmOut<'_>) {
         let Some(peer) = peer else {
-            out.event(Event::Error { message: format!("link to an unknown peer: {reason:?}"), fatal: false });
+            out.event(Event::Error { message: format!("link to an unknown peer: {reason}"), fatal: false });
             return;
         };
         self.admission.ended(now, peer, &reason);

@@ -99,8 +99,8 @@ fn agrees(track: &Track, update: &[SegmentInfo]) -> bool {
 }
 
 fn file_name(url: &str) -> &str {
-    let path = url.split(['?', '#']).next().unwrap_or(url);
-    path.rsplit('/').next().unwrap_or(path)
+    let path = url.find(['?', '#']).and_then(|end| url.get(..end)).unwrap_or(url);
+    path.rfind('/').and_then(|slash| path.get(slash + 1..)).unwrap_or(path)
 }
 
 /// The common case: the new list continues the old one.

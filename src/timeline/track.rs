@@ -54,7 +54,6 @@ impl Track {
 
     /// Bitrate times duration.
     pub fn typical_bytes(&self, segment: &Segment) -> Option<u64> {
-        let bits = u128::from(self.bitrate_bps?) * u128::from(segment.duration_ms) / 1000;
-        Some(u64::try_from(bits / 8).unwrap_or(u64::MAX))
+        Some(self.bitrate_bps?.saturating_mul(u64::from(segment.duration_ms)) / 8000)
     }
 }
