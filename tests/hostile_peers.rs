@@ -347,7 +347,7 @@ rows! {
 
     chatter: "pings and interests without end", "20 a second, 100 at once; 50 more close", json!({}), |scene| {
         for n in 0..300 {
-            let interest = Interest { track: TrackId(1), playing_sequence: n, wanted_sequence: n };
+            let interest = Interest { track: TrackId(1), playing_sequence: n, wanted_sequence: n, serves: 0 };
             scene.says(&Frame::Ping { nonce: n as u32 });
             scene.says(&Frame::Interest(interest));
         }
