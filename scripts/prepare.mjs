@@ -4,7 +4,7 @@ import { exitOnProblem } from "./lib/run.mjs";
 import { setUp } from "./lib/setup.mjs";
 
 async function prepare() {
-  await setUp();
+  await setUp(["rust", "npm", "wasm", "chromium", "ffmpeg"]);
   await buildPackage();
   await buildTracker();
 }
