@@ -255,7 +255,12 @@ fn bus_metrics(text: &mut String, bus: &BusNumbers) {
     labelled(text, "bus_messages_total", "Messages on the bus.", "direction", &messages.into());
     let bytes = [("sent", bus.sent_bytes), ("received", bus.received_bytes)];
     labelled(text, "bus_bytes_total", "Bytes of these messages.", "direction", &bytes.into());
-    let dropped = [("queue", bus.dropped), ("disconnected", bus.cut_off), ("slow_consumer", bus.slow)];
+    let dropped = [
+        ("queue", bus.dropped),
+        ("disconnected", bus.cut_off),
+        ("slow_consumer", bus.slow),
+        ("forged", bus.forged),
+    ];
     labelled(text, "bus_dropped_total", "Messages that were dropped.", "reason", &dropped.into());
 }
 

@@ -47,6 +47,8 @@ pub(super) struct Numbers {
     cut_off: AtomicU64,
     /// Times that the client was too slow for what came.
     slow: AtomicU64,
+    /// Frames that somebody else sent in our name.
+    forged: AtomicU64,
 }
 
 impl Numbers {
@@ -62,6 +64,7 @@ impl Numbers {
             dropped: read(&self.dropped),
             cut_off: read(&self.cut_off),
             slow: read(&self.slow),
+            forged: read(&self.forged),
         }
     }
 }
@@ -244,6 +247,11 @@ impl Link {
         self.numbers.received_bytes.fetch_add(frame.len() as u64, Ordering::Relaxed);
         // What cannot be read is counted by the worker that gets it.
         let peek = Peek::at(frame).ok();
+        if peek.is_some_and(|peek| peek.from.process() == self.own) {
+            // Our own do not come back: this is somebody who would be taken for one of our workers.
+            self.numbers.forged.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
         let frame: Arc<[u8]> = Arc::from(frame);
         let worker = match peek.and_then(|peek| peek.to.map(|to| (to, peek.for_any_worker))) {
             None if peek.is_some() => {

@@ -64,6 +64,8 @@ pub(super) struct BusNumbers {
     pub(super) cut_off: u64,
     /// Times that the client was too slow for what came.
     pub(super) slow: u64,
+    /// Frames that somebody else sent in our name.
+    pub(super) forged: u64,
 }
 
 /// The way to other processes, as the metrics see it.
