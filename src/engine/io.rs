@@ -108,7 +108,7 @@ pub enum Input {
         /// The largest message that the transport takes, in bytes.
         max_message_bytes: u32,
     },
-    /// The send buffer of a link fell below its low-water mark (128 KiB) after [`Output::SendData`] or
+    /// The send buffer of a link fell below `limits.sendBufferLowBytes` after [`Output::SendData`] or
     /// [`Output::SendControl`] had raised it above.
     LinkWritable {
         /// The link.

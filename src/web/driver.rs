@@ -51,6 +51,10 @@ pub struct Driver {
     /// Whether the loop runs. Stays set for good when it was left by a trap: the engine is never touched again.
     draining: Cell<bool>,
     stopped: Cell<bool>,
+    /// `limits.sendBufferLowBytes`: below it the engine is told that it may send again.
+    pub(super) low_water_bytes: u32,
+    /// `limits.maxControlMessageBytes`.
+    pub(super) control_bytes: u32,
     epoch_ms: f64,
     wake: Timer,
     /// The deadline that `wake` is set for.
@@ -82,6 +86,8 @@ impl Driver {
                 me: me.clone(),
                 run: host.guard(body.as_ref()),
                 host,
+                low_water_bytes: setup.config.limits.send_buffer_low_bytes.try_into().unwrap_or(u32::MAX),
+                control_bytes: setup.config.limits.max_control_message_bytes,
                 blobs: RefCell::default(),
                 downloads: RefCell::default(),
                 links: RefCell::default(),

@@ -22,10 +22,6 @@ use crate::wire;
 /// How long an offerer waits for the answerer to speak first.
 const SPEAK_FIRST_MS: f64 = 150.0;
 
-/// The send buffer's low-water mark: below it the engine is told that it may send again.
-const LOW_WATER_BYTES: u32 = 128 * 1024;
-/// A control frame is far shorter. What is longer is cut: the engine sees that it is too long either way.
-const CONTROL_BYTES_SEEN: u32 = 8 * 1024;
 /// What a transport that does not tell takes (RFC 8841 section 6.1).
 const DEFAULT_MESSAGE_BYTES: f64 = 65536.0;
 /// How long gathering may hold a description back: later candidates trickle. A dead STUN server would hold it for
@@ -52,6 +48,8 @@ pub struct Link {
     connection: RtcPeerConnection,
     channel: RefCell<Option<RtcDataChannel>>,
     offerer: bool,
+    /// What of a control frame the engine is shown: one byte more than it takes, so that it sees when one is too long.
+    control_bytes: u32,
     /// Whether the engine was told that the channel is open.
     told_up: Cell<bool>,
     /// Ends an offerer's wait for the answerer to speak first.
@@ -87,6 +85,7 @@ impl Link {
                 connection,
                 channel: RefCell::default(),
                 offerer: matches!(role, Role::Offerer),
+                control_bytes: driver.control_bytes.saturating_add(1),
                 told_up: Cell::new(false),
                 silence: Timer::new(move || with(&unheard, |link| link.up())),
                 described: Cell::new(false),
@@ -196,7 +195,7 @@ impl Link {
 
     fn adopt(self: &Rc<Link>, driver: &Driver, channel: RtcDataChannel) {
         channel.set_binary_type(RtcDataChannelType::Arraybuffer);
-        channel.set_buffered_amount_low_threshold(self.low_water_bytes());
+        channel.set_buffered_amount_low_threshold(self.low_water_bytes(driver));
         self.on(driver, &channel, "open", |link, _| {
             // The answerer's page hears of the channel in an event of its own, and a message that overtakes this event
             // is lost: once in some hundred links it was the hello. So the offerer lets the answerer speak first.
@@ -225,14 +224,14 @@ impl Link {
     }
 
     #[cfg(not(feature = "interop"))]
-    fn low_water_bytes(&self) -> u32 {
-        LOW_WATER_BYTES
+    fn low_water_bytes(&self, driver: &Driver) -> u32 {
+        driver.low_water_bytes
     }
 
     /// The stock wire has no ping that would tell when everything has arrived: the empty buffer stands for that.
     #[cfg(feature = "interop")]
-    fn low_water_bytes(&self) -> u32 {
-        if self.id.is_stock() { 0 } else { LOW_WATER_BYTES }
+    fn low_water_bytes(&self, driver: &Driver) -> u32 {
+        if self.id.is_stock() { 0 } else { driver.low_water_bytes }
     }
 
     fn on(
@@ -290,7 +289,7 @@ impl Link {
         if self.id.is_stock() {
             return driver.push(Job::Stock(self.id, buffer));
         }
-        let seen = Uint8Array::new_with_byte_offset_and_length(&buffer, 0, length.min(CONTROL_BYTES_SEEN));
+        let seen = Uint8Array::new_with_byte_offset_and_length(&buffer, 0, length.min(self.control_bytes));
         if length > 0 && wire::is_data_frame(seen.get_index(0)) {
             driver.push(Job::Frame(self.id, buffer));
         } else {

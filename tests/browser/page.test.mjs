@@ -207,3 +207,38 @@ test("a storage of the page is asked before the CDN, and given what was played",
   );
   await world.verify([viewer]);
 });
+
+test("a page that is put away leaves, and is back at once when it is shown again", async () => {
+  const url = await world.vod("ts");
+  const other = await world.play("other", url);
+  const away = await world.play("away", url);
+  for (const viewer of [other, away]) await viewer.until("has a peer", ({ peers }) => peers === 1);
+  // As the browser says it when it keeps the page for the way back.
+  const tell = (event) =>
+    away.eval((type) => void dispatchEvent(new PageTransitionEvent(type, { persisted: true })), event);
+  await tell("pagehide");
+  await other.until("was told", ({ peers }) => peers === 0);
+  await away.until("closed its connections", ({ connections }) => connections === 0);
+  const open = () => away.eval(() => window.watch.sockets.filter((socket) => socket.readyState <= 1).length);
+  await until("left the tracker", async () => (await open()) === 0);
+  const { p2pBytes } = await away.status();
+  await tell("pageshow");
+  for (const viewer of [other, away]) await viewer.until("has the peer again", ({ peers }) => peers === 1);
+  assert.ok((await away.status()).p2pBytes >= p2pBytes, "what was counted before still counts");
+  await world.verify([other, away]);
+});
+
+test("the send buffer's low-water mark is the page's", async () => {
+  const url = await world.vod("ts");
+  const p2pOptions = { limits: { sendBufferLowBytes: 70_000 } };
+  const viewers = [await world.play("a", url, { p2pOptions }), await world.play("b", url, { p2pOptions })];
+  for (const viewer of viewers) {
+    await viewer.until("has a peer", ({ peers }) => peers === 1);
+    const marks = await viewer.eval(() =>
+      window.watch.channels
+        .filter(({ readyState }) => readyState === "open")
+        .map(({ bufferedAmountLowThreshold }) => bufferedAmountLowThreshold),
+    );
+    assert.ok(marks.length > 0 && marks.every((mark) => mark === 70_000), String(marks));
+  }
+});

@@ -4,6 +4,8 @@
   const watch = {
     /** Every RTCPeerConnection that was made. */
     connections: [],
+    /** Every data channel that was made or accepted. */
+    channels: [],
     /** Every WebSocket that was made. */
     sockets: [],
     /** How many web workers were made. */
@@ -54,6 +56,7 @@
     }
   };
   function listen(channel) {
+    watch.channels.push(channel);
     channel.addEventListener("message", ({ data }) => keep(data));
   }
 
