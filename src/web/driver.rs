@@ -12,6 +12,7 @@ use super::dom::{Timer, now_ms};
 use super::host::Host;
 use super::http::Download;
 use super::link::Link;
+use super::start::Start;
 use super::tracker::Tracker;
 use crate::engine::{Engine, EngineSetup, Input, Output, Placement, Stats};
 use crate::id::{FetchId, LinkId, RequestId, SegmentKey, TrackerId};
@@ -32,6 +33,8 @@ pub enum Job {
     /// A message of a viewer of p2p-media-loader.
     #[cfg(feature = "interop")]
     Stock(LinkId, ArrayBuffer),
+    /// What waited for the first segment need not wait any longer.
+    Started,
 }
 
 /// Owns the engine and everything that runs on its behalf.
@@ -46,6 +49,7 @@ pub struct Driver {
     pub(super) wants: RefCell<SortedMap<RequestId, SegmentKey>>,
     /// Segments in the cache that came from the second-level storage; their speed says nothing of the network.
     pub(super) from_storage: RefCell<SortedMap<SegmentKey, ()>>,
+    pub(super) start: Start,
     engine: RefCell<Engine>,
     inbox: RefCell<VecDeque<Job>>,
     /// Whether the loop runs. Stays set for good when it was left by a trap: the engine is never touched again.
@@ -94,6 +98,7 @@ impl Driver {
                 trackers: RefCell::default(),
                 wants: RefCell::default(),
                 from_storage: RefCell::default(),
+                start: Start::new(me, setup.config.loader.http_download_initial_timeout > 0),
                 engine: RefCell::new(Engine::new(setup)),
                 inbox: RefCell::default(),
                 draining: Cell::new(false),
@@ -183,6 +188,7 @@ impl Driver {
             }
             #[cfg(feature = "interop")]
             Job::Stock(link, buffer) => self.feed_stock(now, link, &buffer),
+            Job::Started => self.start.end().into_iter().for_each(|output| self.run_output(output)),
             Job::Frame(link, buffer) => {
                 let length = buffer.byte_length();
                 let head =
@@ -211,7 +217,11 @@ impl Driver {
             let output = self.engine.borrow_mut().poll_output();
             match output {
                 Output::Wait(deadline) => return self.wake_at(deadline.map(|deadline| deadline.at)),
-                output => self.run_output(output),
+                output => {
+                    if let Some(output) = self.start.hold(output) {
+                        self.run_output(output);
+                    }
+                }
             }
         }
     }
@@ -234,6 +244,7 @@ impl Driver {
     fn stop(&self) {
         self.stopped.set(true);
         self.wake.clear();
+        self.start.end();
         self.inbox.borrow_mut().clear();
         // Taken out first: dropping them runs code that may look at the maps.
         drop(self.downloads.take());

@@ -29,6 +29,7 @@ mod shell;
 mod sink;
 #[cfg(feature = "interop")]
 mod stock;
+mod start;
 mod tracker;
 
 pub use host::Host;

@@ -240,6 +240,7 @@ impl Driver {
             timing.http_bytes as f64,
             timing.p2p_bytes as f64,
         );
+        self.start.delivered();
     }
 
     fn fail(&self, request: RequestId, why: &RequestFailure) {
