@@ -96,23 +96,21 @@ fn nearest<'a>(key: &str, keys: &[&'a str]) -> Option<(usize, &'a str)> {
     if key.len() > 64 {
         return None;
     }
-    let (distance, near) = keys
-        .iter()
-        .map(|known| (letters_apart(&key.to_ascii_lowercase(), &known.to_ascii_lowercase()), *known))
-        .min_by_key(|(distance, _)| *distance)?;
+    let (distance, near) =
+        keys.iter().map(|known| (letters_apart(key, known), *known)).min_by_key(|(distance, _)| *distance)?;
     (distance <= 2.max(near.len() / 4).min(near.len() / 2)).then_some((distance, near))
 }
 
-/// Levenshtein distance: letters to insert, remove or replace.
+/// Levenshtein distance: letters to insert, remove or replace, whatever their case.
 fn letters_apart(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, letter) in a.chars().enumerate() {
+    for (i, letter) in a.bytes().enumerate() {
         let mut diagonal = i;
         let mut left = i + 1;
-        for (cell, other) in row.iter_mut().skip(1).zip(&b) {
+        for (cell, other) in row.iter_mut().skip(1).zip(b.bytes()) {
             let above = *cell;
-            *cell = (diagonal + usize::from(letter != *other)).min(above + 1).min(left + 1);
+            let replaced = diagonal + usize::from(!letter.eq_ignore_ascii_case(&other));
+            *cell = replaced.min(above + 1).min(left + 1);
             diagonal = above;
             left = *cell;
         }

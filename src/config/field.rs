@@ -4,25 +4,36 @@ use std::ops::RangeInclusive;
 
 use super::error::Problem;
 use super::integrity::{key_from_hex, to_hex};
+use super::slot::{Bounded, Slot, any_number, truth, whole_number};
 use super::{Coordination, IntegrityMode, Preset, PublicKeys};
 use crate::json::Value;
 
 /// The type of an option.
-pub(super) trait Field: Sized {
+pub(super) trait Field: Sized + 'static {
     /// What bounds the value.
-    type Allowed;
+    type Allowed: 'static;
     /// Reads the value; pushes problems and gives `None` when it is not allowed.
     fn read(value: &Value, allowed: &Self::Allowed, path: &str, problems: &mut Vec<Problem>) -> Option<Self>;
     /// What is allowed, as it follows "it must be".
     fn allowed(allowed: &Self::Allowed) -> String;
     /// The value for the documentation.
     fn show(&self) -> String;
+    /// Where the value goes. Types of which there are many options have a slot of their own.
+    fn slot(&mut self, allowed: Self::Allowed) -> Slot<'_> {
+        Slot::Other(Box::new(Bounded { place: self, allowed }))
+    }
 }
 
-/// The number in `value` if it is one and within the bounds. JavaScript has one number type: 5 and 5.0 are the same.
-fn number(value: &Value, low: f64, high: f64, whole: bool) -> Option<f64> {
-    let number = value.as_f64()?;
-    ((low..=high).contains(&number) && (!whole || number.fract() == 0.0)).then_some(number)
+/// Reads a value of a type with a slot of its own.
+fn read_by_slot<T: Field + Default>(
+    value: &Value,
+    allowed: T::Allowed,
+    path: &str,
+    problems: &mut Vec<Problem>,
+) -> Option<T> {
+    let (mut read, before) = (T::default(), problems.len());
+    read.slot(allowed).fill(value, path, problems);
+    (problems.len() == before).then_some(read)
 }
 
 fn refuse<T>(
@@ -39,39 +50,40 @@ fn refuse<T>(
 }
 
 macro_rules! whole_number {
-    ($($type:ty),+) => {$(
+    ($($type:ty: $slot:path),+) => {$(
         impl Field for $type {
             type Allowed = RangeInclusive<$type>;
 
             fn read(value: &Value, allowed: &Self::Allowed, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
-                // Bounds stay below 2^53, where every whole number is exact in f64.
-                let read = number(value, *allowed.start() as f64, *allowed.end() as f64, true);
-                refuse(read.map(|number| number as $type), value, path, Self::allowed(allowed), out)
+                read_by_slot(value, allowed.clone(), path, out)
             }
 
             fn allowed(allowed: &Self::Allowed) -> String {
-                format!("a whole number from {} to {}", allowed.start(), allowed.end())
+                whole_number(*allowed.start() as u64, *allowed.end() as u64)
             }
 
             fn show(&self) -> String {
                 self.to_string()
             }
+
+            fn slot(&mut self, allowed: Self::Allowed) -> Slot<'_> {
+                $slot(self, *allowed.start() as u64, *allowed.end() as u64)
+            }
         }
     )+};
 }
 
-whole_number!(u32, u64, usize);
+whole_number!(u32: Slot::U32, u64: Slot::U64, usize: Slot::Size);
 
 impl Field for f64 {
     type Allowed = RangeInclusive<f64>;
 
     fn read(value: &Value, allowed: &Self::Allowed, path: &str, out: &mut Vec<Problem>) -> Option<Self> {
-        let read = number(value, *allowed.start(), *allowed.end(), false);
-        refuse(read, value, path, Self::allowed(allowed), out)
+        read_by_slot(value, allowed.clone(), path, out)
     }
 
     fn allowed(allowed: &Self::Allowed) -> String {
-        format!("a number from {} to {}", allowed.start().show(), allowed.end().show())
+        any_number(*allowed.start(), *allowed.end())
     }
 
     fn show(&self) -> String {
@@ -79,21 +91,29 @@ impl Field for f64 {
         // else needs it.
         Value::from(*self).to_string()
     }
+
+    fn slot(&mut self, allowed: Self::Allowed) -> Slot<'_> {
+        Slot::Real(self, *allowed.start(), *allowed.end())
+    }
 }
 
 impl Field for bool {
     type Allowed = ();
 
-    fn read(value: &Value, allowed: &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
-        refuse(value.as_bool(), value, path, Self::allowed(allowed), out)
+    fn read(value: &Value, (): &(), path: &str, out: &mut Vec<Problem>) -> Option<Self> {
+        read_by_slot(value, (), path, out)
     }
 
     fn allowed((): &()) -> String {
-        "true or false".to_owned()
+        truth()
     }
 
     fn show(&self) -> String {
         self.to_string()
+    }
+
+    fn slot(&mut self, (): ()) -> Slot<'_> {
+        Slot::Flag(self)
     }
 }
 

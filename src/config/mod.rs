@@ -25,6 +25,7 @@ mod loader;
 mod options;
 mod preset;
 mod segments;
+mod slot;
 mod table;
 
 pub use error::{ConfigError, Problem, ProblemKind};

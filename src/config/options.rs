@@ -40,45 +40,8 @@ macro_rules! options {
                 given: &$crate::json::Value,
                 problems: &mut Vec<$crate::config::Problem>,
             ) {
-                let Some(entries) = given.as_object() else {
-                    problems.push($crate::config::Problem::value(
-                        $section.to_owned(),
-                        given,
-                        "an object".to_owned(),
-                    ));
-                    return;
-                };
-                for (key, value) in entries {
-                    let reader = Self::READERS.iter().find(|reader| reader.key == key || reader.alias == Some(key));
-                    let Some(reader) = reader else {
-                        problems.push($crate::config::error::unknown($section, key, value, Self::KEYS));
-                        continue;
-                    };
-                    if reader.key != key && given.get(reader.key).is_some() {
-                        problems.push($crate::config::Problem::value(
-                            format!("{}.{key}", $section),
-                            value,
-                            format!("left out where {}.{} is given: it is its other name", $section, reader.key),
-                        ));
-                    }
-                    (reader.read)(self, value, problems);
-                }
+                $crate::config::slot::apply(self, given, problems);
             }
-
-            // A table and not a match: a match over texts grows into several times the code.
-            const READERS: &'static [$crate::config::options::Reader<$name>] = &[$(
-                $crate::config::options::Reader {
-                    key: $key,
-                    alias: $crate::config::options::alias!($($alias)?),
-                    read: |section, value, problems| {
-                        let path = concat!($section, ".", $key);
-                        let read = <$type as $crate::config::field::Field>::read(value, &$allowed, path, problems);
-                        if let Some(read) = read {
-                            section.$field = read;
-                        }
-                    },
-                }
-            ),+];
 
             /// What the documentation says of each option, in order.
             pub(super) fn docs() -> Vec<$crate::config::OptionDoc> {
@@ -95,23 +58,30 @@ macro_rules! options {
                 ),+]
             }
         }
+
+        impl $crate::config::slot::Section for $name {
+            fn about(&self) -> &'static $crate::config::slot::About {
+                &$crate::config::slot::About {
+                    section: $section,
+                    keys: <$name>::KEYS,
+                    aliases: &[$($(($alias, $key),)?)+],
+                }
+            }
+
+            fn slot(&mut self, option: usize) -> $crate::config::slot::Slot<'_> {
+                /// The options by number.
+                #[expect(non_camel_case_types, reason = "the names are those of the fields")]
+                #[derive(Clone, Copy)]
+                enum Numbered {
+                    $($field),+
+                }
+                const ALL: &[Numbered] = &[$(Numbered::$field),+];
+                match ALL[option] {
+                    $(Numbered::$field => $crate::config::field::Field::slot(&mut self.$field, $allowed)),+
+                }
+            }
+        }
     };
 }
 
-macro_rules! alias {
-    () => {
-        None
-    };
-    ($alias:literal) => {
-        Some($alias)
-    };
-}
-
-/// How one option of a section is read.
-pub(super) struct Reader<S> {
-    pub(super) key: &'static str,
-    pub(super) alias: Option<&'static str>,
-    pub(super) read: fn(&mut S, &crate::json::Value, &mut Vec<super::Problem>),
-}
-
-pub(super) use {alias, options};
+pub(super) use options;
