@@ -4,7 +4,7 @@
 //! segments in the order in which the player needs them. Slots are given in that order, so that a needed segment
 //! takes the slot of one that can wait.
 
-use crate::sorted::SortedSet;
+use crate::sorted::{SortedSet, sort_by_key};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -37,7 +37,7 @@ impl Engine {
         self.settle_due();
         self.forget_old_marks();
         let mut queue = self.queue();
-        queue.sort_unstable_by_key(|queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
+        sort_by_key(&mut queue, |queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
         self.end_initial_mode(&queue);
         self.tell_interest();
         self.drop_unqueued(&queue);

@@ -32,6 +32,10 @@ mod stock;
 mod start;
 mod tracker;
 
+/// Two-level segregated fit. The standard library's allocator for this target is two kilobytes of the download more.
+#[global_allocator]
+static ALLOCATOR: rlsf::SmallGlobalTlsf = rlsf::SmallGlobalTlsf::new();
+
 pub use host::Host;
 pub use shell::Shell;
 pub use sink::FetchSink;
