@@ -6,6 +6,7 @@ mod floods;
 mod handshake;
 mod harness;
 mod limits;
+mod options;
 mod property;
 mod room;
 mod uploads;
