@@ -40,6 +40,7 @@ pub mod playlist;
 pub mod random;
 pub mod schedule;
 mod sha1;
+mod sha256;
 pub mod signal;
 pub mod sorted;
 pub mod swarm;

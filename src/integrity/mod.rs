@@ -12,9 +12,8 @@ pub mod records;
 pub mod sidecar;
 pub mod standing;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::id::Digest;
+use crate::sha256::sha256;
 
 /// Bytes of a block. The last block of a segment is shorter, unless it fits.
 pub const BLOCK_BYTES: u64 = 64 * 1024;
@@ -26,16 +25,13 @@ pub const fn block_count(total_bytes: u64) -> u64 {
 
 /// The digest of a block's bytes, for shells that have no better way.
 pub fn block_digest(bytes: &[u8]) -> Digest {
-    shorten(Sha256::digest(bytes).into())
+    shorten(sha256(bytes))
 }
 
 /// The root over a segment's blocks.
 pub fn root(blocks: &[Digest]) -> [u8; 32] {
-    let mut hasher = Sha256::new();
-    for block in blocks {
-        hasher.update(block.0);
-    }
-    hasher.finalize().into()
+    let digests: Vec<u8> = blocks.iter().flat_map(|block| block.0).collect();
+    sha256(&digests)
 }
 
 /// What identifies a whole segment among peers: the first half of its root.
@@ -52,15 +48,12 @@ pub fn shorten(hash: [u8; 32]) -> Digest {
 
 /// A stream's id in signed records: what the signer and the page call the stream, hashed.
 pub fn stream_id(name: &str) -> Digest {
-    let mut hasher = Sha256::new();
-    hasher.update(b"hlswarm-stream-1:");
-    hasher.update(name.as_bytes());
-    shorten(hasher.finalize().into())
+    shorten(sha256(format!("hlswarm-stream-1:{name}").as_bytes()))
 }
 
 /// A public key's id in signed records: the first eight bytes of its SHA-256.
 pub fn key_id(public_key: &[u8; 32]) -> u64 {
-    let hash: [u8; 32] = Sha256::digest(public_key).into();
+    let hash = sha256(public_key);
     let mut head = [0; 8];
     head.copy_from_slice(&hash[..8]);
     u64::from_be_bytes(head)

@@ -5,9 +5,8 @@
 
 use std::fmt;
 
-use sha2::{Digest as _, Sha256};
-
 use crate::id::{Digest, SegmentKey, TrackId};
+use crate::sha256::sha256;
 
 use super::{block_count, root, shorten};
 
@@ -116,7 +115,7 @@ impl Batch {
 
     /// What the next batch of the chain names as its predecessor.
     pub fn hash(body: &[u8]) -> Digest {
-        shorten(Sha256::digest(body).into())
+        shorten(sha256(body))
     }
 }
 

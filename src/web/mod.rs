@@ -27,9 +27,9 @@ mod link;
 mod outputs;
 mod shell;
 mod sink;
+mod start;
 #[cfg(feature = "interop")]
 mod stock;
-mod start;
 mod tracker;
 
 /// Two-level segregated fit. The standard library's allocator for this target is two kilobytes of the download more.
