@@ -344,3 +344,44 @@ fn frames_of_strangers_are_counted_and_ignored() {
     assert_eq!(cluster.size(1, SWARM).1, 1);
     cluster.disconnect(anna);
 }
+
+#[test]
+fn broken_frames_reach_nobody_as_nonsense() {
+    let mut cluster = Cluster::new(2, 2, 9);
+    let trickling = |name: &str, offers| with(announce(name, offers), "trickle", json!(true));
+    let anna = cluster.connect(0);
+    cluster.send(anna, &trickling("anna", 2));
+    cluster.weather.delay_ms = (15, 15);
+    cluster.pass(500);
+    let ben = cluster.connect(2);
+    let mut heard: Vec<(usize, Vec<u8>)> = Vec::new();
+    let mut collect = |cluster: &mut Cluster| {
+        for _ in 0..20 {
+            heard.extend(cluster.flying.values().cloned());
+            cluster.pass(10);
+        }
+    };
+    cluster.send(ben, &trickling("ben", 2));
+    collect(&mut cluster);
+    cluster.answer_all(anna, "anna");
+    collect(&mut cluster);
+    assert!(heard.iter().any(|(_, bytes)| matches!(Frame::parse(bytes).unwrap().body, Body::Answer(_))));
+    for _ in 0..6_000 {
+        let (to, bytes) = &heard[cluster.rng.random_range(0..heard.len())];
+        let mut broken = bytes.clone();
+        for _ in 0..cluster.rng.random_range(1..4) {
+            let at = cluster.rng.random_range(1..broken.len());
+            broken[at] = cluster.rng.random();
+        }
+        // Whatever is sent in consequence is JSON for clients and can be read by others: the rig checks both.
+        cluster.act(*to, |registry, now, rng, out| registry.hear(now, rng, &broken, out));
+    }
+    for (node, client) in [(0, anna), (2, ben)] {
+        assert_eq!(cluster.nodes[node].registry.sizes().members, 1);
+        assert!(cluster.nodes[node].registry.cluster().unwrap().0.frames_refused > 200);
+        // It is served as before.
+        cluster.take(client);
+        cluster.send(client, &announce(if node == 0 { "anna" } else { "ben" }, 0));
+        assert!(cluster.take(client).iter().any(|message| message["interval"].is_u64()));
+    }
+}
