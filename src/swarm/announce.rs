@@ -13,6 +13,9 @@ use super::have_map::HaveMap;
 const INTERVAL: Duration = Duration::from_millis(100);
 /// Between two tellings of where the player is.
 const INTEREST_INTERVAL: Duration = Duration::from_millis(250);
+/// The same where only the playhead moved: it decides nothing that the next segment asked for, which comes as often,
+/// would not tell in time. Each telling is a task of every peer's page.
+const PLAYING_INTERVAL: Duration = Duration::from_secs(5);
 /// How long a peer believes that we are fetching something unless it is told again.
 pub(super) const MARK_LIFETIME: Duration = Duration::from_secs(10);
 /// How often it is told again.
@@ -31,8 +34,8 @@ pub(super) struct Announcer {
     pending: SortedMap<SegmentKey, HaveState>,
     announced_at: Option<Time>,
     interest: Option<Interest>,
-    interest_pending: bool,
-    interest_at: Option<Time>,
+    /// What the peers know of it, and since when.
+    interest_told: Option<(Interest, Time)>,
 }
 
 impl Announcer {
@@ -43,8 +46,7 @@ impl Announcer {
             pending: SortedMap::new(),
             announced_at: None,
             interest: None,
-            interest_pending: false,
-            interest_at: None,
+            interest_told: None,
         }
     }
 
@@ -58,18 +60,14 @@ impl Announcer {
     }
 
     pub(super) fn set_interest(&mut self, interest: Interest) {
-        if self.interest != Some(interest) {
-            self.interest = Some(interest);
-            self.interest_pending = true;
-        }
+        self.interest = Some(interest);
     }
 
     /// What must go out now, encoded, for every link.
     pub(super) fn due(&mut self, now: Time) -> Vec<Vec<u8>> {
         let mut frames = Vec::new();
         if self.interest_due().is_some_and(|at| at <= now) {
-            self.interest_pending = false;
-            self.interest_at = Some(now);
+            self.interest_told = self.interest.map(|interest| (interest, now));
             frames.extend(self.interest.map(|interest| encode(&Frame::Interest(interest))));
         }
         for (key, (state, repeat_at)) in &self.marks {
@@ -136,7 +134,7 @@ impl Announcer {
     /// What a new peer is told: everything that the others know.
     pub(super) fn snapshot(&self) -> Vec<Vec<u8>> {
         let marks: Vec<HaveEntry> = self.mark_entries(None).collect();
-        let interest = self.interest.filter(|_| self.interest_at.is_some());
+        let interest = self.interest.filter(|_| self.interest_told.is_some());
         let haves = self.told.snapshots().map(|frame| encode(&frame));
         haves
             .chain(deltas(&marks))
@@ -152,7 +150,10 @@ impl Announcer {
     }
 
     fn interest_due(&self) -> Option<Time> {
-        self.interest_pending.then(|| self.interest_at.map_or(Time::ZERO, |told| told + INTEREST_INTERVAL))
+        let interest = self.interest?;
+        let Some((told, at)) = self.interest_told else { return Some(Time::ZERO) };
+        let moved_only = Interest { playing_sequence: told.playing_sequence, ..interest } == told;
+        (told != interest).then(|| at + if moved_only { PLAYING_INTERVAL } else { INTEREST_INTERVAL })
     }
 
     /// When [`Announcer::due`] will have something to say.

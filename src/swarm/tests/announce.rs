@@ -178,3 +178,24 @@ fn interest_is_told_a_few_times_a_second_at_most() {
     assert_eq!(told, [0, 24, 49, 74, 99][..told.len()]);
     assert!(told.len() >= 4);
 }
+
+#[test]
+fn a_playhead_that_moves_is_told_with_the_next_segment_asked_for_or_soon() {
+    let mut node = Node::linked();
+    let mut tell = |playing_sequence, wanted_sequence, wait_ms| {
+        let interest = Interest { track: TrackId(7), playing_sequence, wanted_sequence, serves: 2 };
+        node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
+        node.wait(wait_ms);
+        let sent = node.sent_on(1).into_iter();
+        let told = sent.filter_map(|sent| match sent {
+            Sent::Control(Frame::Interest(interest)) => Some(interest.playing_sequence),
+            _ => None,
+        });
+        told.collect::<Vec<u64>>()
+    };
+    assert_eq!(tell(1, 9, 1000), [1]);
+    assert_eq!(tell(2, 9, 3000), Vec::<u64>::new());
+    assert_eq!(tell(2, 10, 1000), [2]);
+    assert_eq!(tell(3, 10, 3500), Vec::<u64>::new());
+    assert_eq!(tell(3, 10, 1000), [3]);
+}
