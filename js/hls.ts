@@ -43,6 +43,11 @@ export interface P2P {
    * refused the old one is asked again at once; no link is lost.
    */
   setTrackerToken(token: string): void;
+  /**
+   * Says whether the user agrees to share with peers. With `loader.consentRequired` no tracker is contacted and no
+   * connection made before a yes. A no withdraws at once, as `setP2P(false)` does, and stands until the next yes.
+   */
+  setConsent(given: boolean): void;
   /** Ends it: the player has its own loaders back and plays on. May be called again; hls.js's `destroy()` does it too. */
   destroy(): void;
 }
@@ -77,6 +82,7 @@ export function attachP2P(hls: Hls, options: Options = {}): P2P {
     stats: () => session.stats(),
     setP2P: (enabled) => session.setP2P(enabled),
     setTrackerToken: (token) => session.setTrackerToken(token),
+    setConsent: (given) => session.setConsent(given),
     destroy: () => {
       session.destroy();
       attached.delete(hls);

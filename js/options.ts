@@ -25,6 +25,11 @@ export interface SegmentsOptions {
   forwardSegmentCount?: number;
   /** Names the swarm; equal on all viewers who shall share. Default: the manifest's URL without its query. */
   swarmId?: string;
+  /**
+   * Mixed into the swarm's name, so that those who know the URL alone cannot ask a tracker for the viewers; equal on
+   * all viewers who shall share. 8 to 1024 characters. Default none.
+   */
+  swarmSecret?: string;
 }
 
 /** How bytes are known to be a segment's; `docs/integrity.md` says what each mode prevents. */
@@ -101,6 +106,25 @@ export interface LoaderOptions {
   useP2P?: boolean;
   /** Download from peers, never upload. Default false. */
   consumeOnly?: boolean;
+  /** Bytes a second sent to all peers together; 0 for no bound. Default 0. */
+  uploadBytesPerSecond?: number;
+  /** Bytes sent to peers in all; 0 for no bound. Default 0. */
+  uploadBytesTotal?: number;
+  /** Bytes sent to peers, as a multiple of those received over HTTP and from peers; 0 for no bound. Default 1. */
+  uploadRatio?: number;
+  /** Bytes that may be sent beyond `uploadRatio`. Default 256 MiB. */
+  uploadRatioFloorBytes?: number;
+  /** Upload also where the network is metered or the user asks to save data. Default false. */
+  uploadOnMetered?: boolean;
+  /** No tracker and no connection to a peer before `setConsent(true)`. Default false. */
+  consentRequired?: boolean;
+  /** Make links only while a tracker counts at least so many viewers, this one included. Default 0. */
+  minSwarmSize?: number;
+  /**
+   * Connect through TURN servers only, and tell nobody another address. Default false, but true where `rtcConfig` has
+   * `iceTransportPolicy: "relay"`.
+   */
+  relayOnly?: boolean;
 }
 
 /** Functions and live objects. They stand in `loader` beside the plain options. */
@@ -162,6 +186,8 @@ export interface ParsedOptions {
   hooks: Hooks;
   /** Whose swarms to join beside our own, if any. */
   interop: { version: "v2" | "v3"; swarmId: string | undefined } | null;
+  /** Whether peers wait for the user's consent. */
+  consentRequired: boolean;
   /** What is wrong, each as "path: value is not allowed; it must be …". */
   problems: string[];
 }
@@ -198,11 +224,39 @@ export function parseOptions(options: Options, phone: boolean): ParsedOptions {
     });
     plainLoader = phone ? { cacheBytes: PHONE_CACHE_BYTES, ...withoutUndefined(plain) } : plain;
     checkHooks(hooks, problems);
+    plainLoader = withRelays(plainLoader as LoaderOptions, hooks, problems);
   }
   const plain = { ...rest, loader: plainLoader };
   checkPlain(plain, "", problems);
   const interop = parseInterop(asked, options.segments?.swarmId, problems);
-  return { json: problems.length ? "{}" : JSON.stringify(plain), hooks, interop, problems };
+  const { consentRequired } = (isPlain(loader) ? loader : {}) as LoaderOptions;
+  return {
+    json: problems.length ? "{}" : JSON.stringify(plain),
+    hooks,
+    interop,
+    consentRequired: consentRequired === true,
+    problems,
+  };
+}
+
+/** Makes `relayOnly` and the browser's own policy agree: where one says so, both do. */
+function withRelays(plain: LoaderOptions, hooks: Hooks, problems: string[]): LoaderOptions {
+  const config = hooks.rtcConfig as RTCConfiguration | null | undefined;
+  const relayOnly = plain.relayOnly === true || config?.iceTransportPolicy === "relay";
+  if (!relayOnly) return plain;
+  const servers = Array.isArray(config?.iceServers) ? config.iceServers : [];
+  const urls = servers.flatMap((server) => server?.urls ?? []);
+  if (!urls.some((url) => /^turns?:/i.test(String(url)))) {
+    problems.push(
+      refusal(
+        "loader.relayOnly",
+        true,
+        "false where loader.rtcConfig.iceServers names no turn: or turns: server",
+      ),
+    );
+  }
+  hooks.rtcConfig = { ...config, iceTransportPolicy: "relay" };
+  return { ...plain, relayOnly: true };
 }
 
 function parseInterop(

@@ -48,6 +48,7 @@ export class Session implements Hub, PlayerListener {
   #away = false;
   #p2p: boolean | null = null;
   #token: string | null = null;
+  #consent: boolean | null = null;
   /** Counted by engines that are gone. */
   #before: EngineStats = NO_STATS;
   /** The last that was seen of the running one. */
@@ -89,6 +90,13 @@ export class Session implements Hub, PlayerListener {
   setTrackerToken(token: string): void {
     this.#token = `${token}`;
     this.#tell((shell) => shell.setTrackerToken(`${token}`));
+  }
+
+  setConsent(given: boolean): void {
+    // Only now, as it makes a connection, if one that leads nowhere.
+    if (given && this.#consent === null && this.#parsed.consentRequired) this.#checkRtcConfigLate();
+    this.#consent = given === true;
+    this.#tell((shell) => shell.setConsent(given === true));
   }
 
   destroy(): void {
@@ -207,8 +215,9 @@ export class Session implements Hub, PlayerListener {
     // Nothing is told before the page could listen.
     await null;
     try {
-      const { json, hooks, problems } = this.#parsed;
-      if (hooks.rtcConfig && !problems.length) problems.push(...rtcConfigProblems(hooks.rtcConfig));
+      const { json, hooks, consentRequired, problems } = this.#parsed;
+      if (hooks.rtcConfig && !problems.length && !consentRequired)
+        problems.push(...rtcConfigProblems(hooks.rtcConfig));
       if (problems.length) throw new Error(problems.join("\n"));
       const engine = await loadEngine();
       if (this.#state === "destroyed") return;
@@ -228,6 +237,16 @@ export class Session implements Hub, PlayerListener {
       if (this.#state !== "destroyed") this.#fail(error);
       throw error;
     }
+  }
+
+  #checkRtcConfigLate(): void {
+    const { rtcConfig } = this.#parsed.hooks;
+    const problems = rtcConfig ? rtcConfigProblems(rtcConfig) : [];
+    if (!problems.length) return;
+    const message = problems.join("\n");
+    console.error(`hlswarm: ${message}`);
+    this.#emit({ type: "error", message, fatal: false });
+    this.setP2P(false);
   }
 
   #startRun(): void {
@@ -267,10 +286,13 @@ export class Session implements Hub, PlayerListener {
       const shell = new engine.Shell(json, swarm, seed, host);
       this.#run = { swarm, host, shell };
       this.#state = "running";
+      const { httpBytes, p2pBytes, uploadedBytes } = this.#before;
+      shell.carryOver(httpBytes + p2pBytes, uploadedBytes);
       this.#environment.tell();
       if (this.#p2p !== null) shell.setP2P(this.#p2p);
       this.#tellStreams();
       if (this.#token !== null) shell.setTrackerToken(this.#token);
+      if (this.#consent !== null) shell.setConsent(this.#consent);
       this.#player.tell();
       shell.start(Date.now());
     });

@@ -32,6 +32,15 @@ export interface Stats {
   p2pEnabled: boolean;
   /** What was found out about the bytes. */
   integrity: IntegrityStats;
+  /** Whether they are not because the page has not said that the user agrees. */
+  awaitsConsent: boolean;
+  /**
+   * Whether peers are served. `reduced`: fewer at a time, as the page is hidden. `metered`: not on this network.
+   * `spent`: a bound of the options is reached. `off`: never, by the options.
+   */
+  uploadState: "on" | "reduced" | "metered" | "spent" | "off";
+  /** Bytes that may still be sent to peers; `null` without a bound. Under `uploadRatio` it grows with what is received. */
+  uploadLeftBytes: number | null;
 }
 
 /** What was found out about the bytes that came. */
@@ -103,6 +112,9 @@ export const NO_STATS: EngineStats = {
     refusedSegments: 0,
     refusedBytes: 0,
   },
+  awaitsConsent: false,
+  uploadState: "on",
+  uploadLeftBytes: null,
 };
 
 /** The bytes that were counted before, plus those of the engine that runs now. */

@@ -87,7 +87,7 @@ const stages = {
   },
   browser: {
     what: "real browsers",
-    needs: ["rust", "npm", "chromium", "ffmpeg", "nats"],
+    needs: ["rust", "npm", "chromium", "ffmpeg", "turn", "nats"],
     after: ["build"],
     counts: true,
     prepare: buildTracker,

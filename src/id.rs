@@ -191,6 +191,28 @@ impl SwarmId {
         }
         SwarmId(Id20(id))
     }
+
+    /// The id of the swarm that `name` names among those who know `secret`: [`SwarmId::from_name`] of `secret `
+    /// and the HMAC-SHA-1 (RFC 2104) of the name in hexadecimal digits. Nobody else can compute it, or tell from it what
+    /// it names.
+    pub fn from_secret_name(secret: &str, name: &str) -> SwarmId {
+        const BLOCK: usize = 64;
+        let mut key = [0; BLOCK];
+        if secret.len() > BLOCK {
+            key[..20].copy_from_slice(&sha1(secret.as_bytes()));
+        } else {
+            key[..secret.len()].copy_from_slice(secret.as_bytes());
+        }
+        let digest = |pad: u8, text: &[u8]| sha1(&[&key.map(|byte| byte ^ pad)[..], text].concat());
+        let mac = digest(0x5c, &digest(0x36, name.as_bytes()));
+        let mut keyed = String::from("secret ");
+        for byte in mac {
+            for nibble in [byte >> 4, byte & 15] {
+                keyed.extend(char::from_digit(nibble.into(), 16));
+            }
+        }
+        SwarmId::from_name(&keyed)
+    }
 }
 
 const BASE64: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";

@@ -2,8 +2,8 @@
 
 mod rig;
 
-use hlswarm::engine::{Event, FetchError, Input};
-use hlswarm::id::ByteRange;
+use hlswarm::engine::{Event, FetchError, Input, UploadState};
+use hlswarm::id::{ByteRange, SwarmId, TransferId};
 use hlswarm::wire::{Capabilities, Frame, RefuseReason};
 use rig::{Rig, SEGMENT_BYTES, segment};
 use serde_json::{Value, json};
@@ -374,6 +374,177 @@ fn consume_only() {
         assert_eq!(refused, consume_only);
         assert_eq!(rig.data.is_empty(), consume_only);
     }
+}
+
+/// Has a peer ask for a segment that is there; gives the bytes that it is sent within `ms`; its pings are answered.
+fn uploaded(rig: &mut Rig, peer: rig::Remote, transfer: u32, sequence: u64, ms: u64) -> u64 {
+    let (before, mut answered) = (rig.data.len(), rig.sent.len());
+    let transfer = TransferId(transfer);
+    let key = rig::key(sequence);
+    rig.say(peer, &Frame::Request { transfer, key, resource_offset: 0, at: 0, len: 0 });
+    for _ in 0..ms / 10 {
+        rig.advance(10);
+        let pings: Vec<Frame> = rig.sent[answered..].iter().map(|(_, frame)| frame.clone()).collect();
+        answered = rig.sent.len();
+        for frame in pings {
+            if let Frame::Ping { nonce } = frame {
+                rig.say(peer, &Frame::Pong { nonce });
+            }
+        }
+    }
+    rig.data[before..].iter().map(|(_, _, len)| u64::from(*len)).sum()
+}
+
+fn sharing(rig: &Rig) -> Vec<u8> {
+    let bodies = rig.sent.iter().filter_map(|(_, frame)| match frame {
+        Frame::Extension { kind: hlswarm::wire::SHARING, body } => Some(body[0]),
+        _ => None,
+    });
+    bodies.collect()
+}
+
+#[test]
+fn upload_bytes_per_second() {
+    for (rate, in_a_second) in [(0, SEGMENT_BYTES), (20_000, 65_526)] {
+        let (mut rig, peers) = Rig::connected(loader(json!({ "uploadBytesPerSecond": rate })), 1);
+        rig.fill([0]);
+        // One message goes at once and is paid off in three seconds and a half.
+        assert_eq!(uploaded(&mut rig, peers[0], 9, 0, 1_000), in_a_second, "rate {rate}");
+    }
+}
+
+#[test]
+fn upload_bytes_total() {
+    for (total, sent, state) in
+        [(0, SEGMENT_BYTES, UploadState::On), (SEGMENT_BYTES - 1, 0, UploadState::Spent)]
+    {
+        let (mut rig, peers) =
+            Rig::connected(loader(json!({ "uploadBytesTotal": total, "uploadRatio": 0 })), 1);
+        rig.fill([0]);
+        assert_eq!(uploaded(&mut rig, peers[0], 9, 0, 1_000), sent);
+        let stats = rig.engine.stats();
+        assert_eq!((stats.upload_state, stats.upload_left_bytes), (state, (total > 0).then_some(total)));
+        assert_eq!(stats.uploaded_bytes, sent);
+        assert_eq!(sharing(&rig), if total > 0 { vec![0] } else { vec![] });
+    }
+}
+
+#[test]
+fn bytes_of_engines_before_count() {
+    let options = || loader(json!({ "uploadBytesTotal": 500_000 }));
+    for (before, sent) in [(400_000, SEGMENT_BYTES), (400_001, 0)] {
+        let mut rig = Rig::new(options());
+        rig.engine.carry_over(1_000_000, before);
+        rig.tracker_up(2);
+        let peer = rig.connect_peer();
+        rig.fill([0]);
+        assert_eq!(uploaded(&mut rig, peer, 9, 0, 1_000), sent);
+    }
+}
+
+#[test]
+fn upload_ratio_and_its_floor() {
+    for (ratio, floor) in [(0.0, 0), (0.25, 0), (0.25, 100_000), (1.0, 0)] {
+        let options = json!({ "uploadRatio": ratio, "uploadRatioFloorBytes": floor });
+        let (mut rig, peers) = Rig::connected(loader(options), 1);
+        rig.fill([0, 1, 2]);
+        let earned = (rig.engine.stats().http_bytes as f64 * ratio) as u64 + floor;
+        let wanted = 3 * SEGMENT_BYTES;
+        let most = if ratio == 0.0 { wanted } else { earned.min(wanted) };
+        let sent: u64 = (0..3).map(|n| uploaded(&mut rig, peers[0], 9 + n, n.into(), 300)).sum();
+        assert_eq!(sent, most / SEGMENT_BYTES * SEGMENT_BYTES, "ratio {ratio}, floor {floor}");
+    }
+}
+
+#[test]
+fn upload_on_metered() {
+    for (allowed, sent) in [(false, 0), (true, SEGMENT_BYTES)] {
+        let (mut rig, peers) = Rig::connected(loader(json!({ "uploadOnMetered": allowed })), 1);
+        rig.fill([0]);
+        rig.input(Input::Network { online: true, metered: true });
+        assert_eq!(uploaded(&mut rig, peers[0], 9, 0, 300), sent, "allowed {allowed}");
+        assert_eq!(rig.engine.stats().upload_state == UploadState::Metered, !allowed);
+        rig.input(Input::Network { online: true, metered: false });
+        assert_eq!(sharing(&rig), if allowed { vec![] } else { vec![0, 1] });
+        assert_eq!(uploaded(&mut rig, peers[0], 10, 0, 300), SEGMENT_BYTES);
+    }
+}
+
+#[test]
+fn hidden_upload_slots() {
+    for (slots, sent, told) in [(0, 0, vec![0]), (1, SEGMENT_BYTES, vec![])] {
+        let (mut rig, peers) = Rig::connected(json!({ "limits": { "hiddenUploadSlots": slots } }), 1);
+        rig.fill([0]);
+        rig.input(Input::Visibility { hidden: true });
+        assert_eq!(uploaded(&mut rig, peers[0], 9, 0, 300), sent, "slots {slots}");
+        assert_eq!(sharing(&rig), told);
+        assert_eq!(rig.engine.stats().upload_state, UploadState::Reduced);
+    }
+}
+
+#[test]
+fn consent_required() {
+    let talks =
+        |rig: &Rig| rig.offers_created > 0 || !rig.tracker_texts.is_empty() || rig.trackers_opened > 0;
+    for required in [false, true] {
+        let mut rig = Rig::new(loader(json!({ "consentRequired": required })));
+        assert_eq!(rig.engine.stats().awaits_consent, required);
+        rig.input(Input::UseP2p { enabled: true });
+        rig.advance(5_000);
+        assert_eq!(talks(&rig), !required, "before consent");
+        rig.input(Input::Consent { given: true });
+        rig.tracker_up(2);
+        assert!(talks(&rig));
+        let peer = rig.connect_peer();
+        assert_eq!(rig.engine.stats().peers, 1);
+        rig.input(Input::Consent { given: false });
+        assert!(rig.closed.contains(&peer.link), "taken back at once");
+        assert!(rig.tracker_texts.last().is_some_and(|text| text.contains("stopped")));
+        assert!(rig.engine.stats().awaits_consent);
+        // A switch is not the user's yes.
+        let opened = rig.trackers_opened;
+        rig.input(Input::UseP2p { enabled: true });
+        rig.advance(10_000);
+        assert_eq!(rig.trackers_opened, opened);
+    }
+}
+
+#[test]
+fn min_swarm_size() {
+    for (size, links) in [(0, true), (3, true), (4, false)] {
+        let mut rig = Rig::new(loader(json!({ "minSwarmSize": size })));
+        rig.tracker_up(3);
+        rig.advance(5_000);
+        assert_eq!(rig.offers_created > 0, links, "{size}");
+    }
+}
+
+#[test]
+fn relay_only() {
+    for relay_only in [false, true] {
+        let mut rig = Rig::new(loader(json!({ "relayOnly": relay_only })));
+        rig.tracker_up(2);
+        let sdp = "v=0\r\na=candidate:1 1 udp 2 192.168.1.5 50000 typ host\r\n";
+        rig.input(Input::OfferReady { link: hlswarm::id::LinkId(0), sdp: sdp.to_owned() });
+        rig.advance(5_000);
+        let told = rig.tracker_texts.iter().any(|text| text.contains("192.168.1.5"));
+        assert_eq!(told, !relay_only);
+    }
+}
+
+#[test]
+fn swarm_secret() {
+    let id = |options: Value| Rig::new(options).engine.swarm_id();
+    let secret = |secret: &str| json!({ "segments": { "swarmSecret": secret } });
+    assert_eq!(id(secret("correct horse")), id(secret("correct horse")));
+    assert_ne!(id(secret("correct horse")), id(secret("correct house")));
+    assert_ne!(id(secret("correct horse")), id(json!({})));
+    // HMAC-SHA-1 of RFC 2202, case 2.
+    let mac = "secret effcdf6ae5eb2fa2d27416d5f184df9c259a7c79";
+    assert_eq!(SwarmId::from_secret_name("Jefe", "what do ya want for nothing?"), SwarmId::from_name(mac));
+    // A key longer than a block is hashed first, by Python's hmac module.
+    let long = SwarmId::from_secret_name(&"a".repeat(80), "film");
+    assert_eq!(long, SwarmId::from_name("secret 3194a491023cd75ca469e7b462ab0809fe3871b2"));
 }
 
 #[test]

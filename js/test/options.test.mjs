@@ -96,3 +96,27 @@ test("phones keep less, unless the page says otherwise", () => {
   assert.equal(cacheBytes({ loader: { cacheBytes: undefined } }), 96 * 1024 * 1024);
   assert.equal(cacheBytes({ loader: { cacheBytes: 1 } }), 1);
 });
+
+test("relay-only mode and the browser's own policy agree, and need a TURN server", () => {
+  const iceServers = [{ urls: "stun:stun.example.com" }, { urls: ["turns:turn.example.com"] }];
+  for (const loader of [
+    { relayOnly: true, rtcConfig: { iceServers } },
+    { rtcConfig: { iceServers, iceTransportPolicy: "relay" } },
+    { relayOnly: false, rtcConfig: { iceServers, iceTransportPolicy: "relay" } },
+  ]) {
+    const { json, hooks, problems } = parseOptions({ loader }, false);
+    assert.deepEqual(problems, []);
+    assert.deepEqual(JSON.parse(json), { loader: { relayOnly: true } });
+    assert.deepEqual(hooks.rtcConfig, { iceServers, iceTransportPolicy: "relay" });
+  }
+  for (const rtcConfig of [undefined, { iceServers: [{ urls: "stun:turn.example.com" }] }]) {
+    assert.deepEqual(parseOptions({ loader: { relayOnly: true, rtcConfig } }, false).problems, [
+      "loader.relayOnly: true is not allowed; it must be false where loader.rtcConfig.iceServers names no turn: or turns: server",
+    ]);
+  }
+});
+
+test("whether to wait for consent is known before the engine is there", () => {
+  assert.equal(parseOptions({}, false).consentRequired, false);
+  assert.equal(parseOptions({ loader: { consentRequired: true } }, false).consentRequired, true);
+});

@@ -189,6 +189,18 @@ async function ensurePrometheus() {
   await stopService("prometheus");
 }
 
+/** A TURN server, which tests start on the loopback address. */
+async function ensureTurnServer() {
+  const find = () => which(process.env.TURNSERVER || "turnserver");
+  if (process.env.TURNSERVER && !find())
+    throw new Problem(`TURNSERVER=${process.env.TURNSERVER} is not a program`);
+  if (!find()) {
+    await installPackages(["coturn"], "name a coturn in the variable TURNSERVER");
+    await stopService("coturn");
+  }
+  process.env.TURNSERVER = find();
+}
+
 /** What can be asked for, in the order in which it is set up. */
 const steps = {
   rust: ensureRust,
@@ -206,6 +218,7 @@ const steps = {
   ffmpeg: ensureFfmpeg,
   nats: ensureNats,
   prometheus: ensurePrometheus,
+  turn: ensureTurnServer,
 };
 
 /**

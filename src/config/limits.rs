@@ -47,6 +47,8 @@ options! {
         /// Most peers that are served at a time. How many it is within that is learnt from how fast the uploads are: each
         /// should get a useful share of the uplink.
         upload_slots: usize = 12, "uploadSlots", "uploads", 0..=64;
+        /// Most peers that are served at a time while the page is hidden.
+        hidden_upload_slots: usize = 2, "hiddenUploadSlots", "uploads", 0..=64;
         /// A download from a peer must bring at least this much, over `minReceiveWindowMs`.
         min_receive_bytes_per_second: u64 = 8 * KIB, "minReceiveBytesPerSecond", "bytes/s", 0..=16 * MIB;
         /// The window of `minReceiveBytesPerSecond`.

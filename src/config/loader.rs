@@ -74,7 +74,27 @@ options! {
         use_p2p: bool = true, "useP2P", "yes or no", ();
         /// Download from peers, never upload.
         consume_only: bool = false, "consumeOnly", "yes or no", ();
+        /// Bytes a second sent to all peers together, who take turns; 0 sets no bound.
+        upload_bytes_per_second: u64 = 0, "uploadBytesPerSecond", "bytes/s", 0..=GIB;
+        /// Bytes sent to peers in all while the page is open; 0 sets no bound.
+        upload_bytes_total: u64 = 0, "uploadBytesTotal", "bytes", 0..=1_048_576 * GIB;
+        /// Bytes sent to peers stay below this many times those received, over HTTP and from peers, plus
+        /// `uploadRatioFloorBytes`. 0 sets no bound.
+        upload_ratio: f64 = 1.0, "uploadRatio", "times", 0.0..=1000.0;
+        /// What may be sent beyond `uploadRatio`: the first viewers start a swarm, and those with a fast uplink carry
+        /// those without.
+        upload_ratio_floor_bytes: u64 = 256 * MIB, "uploadRatioFloorBytes", "bytes", 0..=1024 * GIB;
+        /// Upload also where the network is metered or the user asks to save data. Otherwise nothing is sent there.
+        upload_on_metered: bool = false, "uploadOnMetered", "yes or no", ();
+        /// Contact no tracker and make no connection before the page says that the user agrees (`setConsent(true)`).
+        consent_required: bool = false, "consentRequired", "yes or no", ();
+        /// Make links only while a tracker counts at least this many viewers, ourselves included.
+        min_swarm_size: u32 = 0, "minSwarmSize", "viewers", 0..=1_000_000;
+        /// Connect to peers through TURN servers only, and tell nobody another address of ours. The same as
+        /// `rtcConfig.iceTransportPolicy: "relay"`, with a check of all that leaves. Needs a TURN server in `rtcConfig`.
+        relay_only: bool = false, "relayOnly", "yes or no", ();
     }
 }
 
 const MIB: u64 = 1024 * 1024;
+const GIB: u64 = 1024 * MIB;

@@ -23,7 +23,7 @@ fn another_value(doc: &OptionDoc) -> Value {
                 doc.allowed.split(" or ").map(|name| serde_json::from_str(name).unwrap()).collect();
             names.into_iter().find(|name| *name.to_string() != *doc.default).unwrap()
         }
-        "0 to 1" => json!(0.25),
+        _ if doc.allowed.starts_with("a number from 0 to ") => json!(0.25),
         _ => {
             let (low, high) = bounds(doc);
             let value = if doc.default == low.to_string() { high } else { low };
@@ -113,9 +113,15 @@ fn each_bound_holds_at_its_edge() {
             assert_eq!(bound, !fits, "{path} {value}");
         }
     }
-    for (value, fits) in [(0.0, true), (1.0, true), (-0.001, false), (1.001, false)] {
-        let given = json!({ "loader": { "httpDownloadProbability": value } });
-        assert_eq!(Config::from_json_value(given).is_ok(), fits, "{value}");
+    for (key, high) in [("httpDownloadProbability", 1.0), ("uploadRatio", 1000.0)] {
+        for (value, fits) in [(0.0, true), (high, true), (-0.001, false), (high + 0.001, false)] {
+            let given = json!({ "loader": { key: value } });
+            assert_eq!(Config::from_json_value(given).is_ok(), fits, "{key} {value}");
+        }
+    }
+    for (length, fits) in [(7, false), (8, true), (1024, true), (1025, false)] {
+        let given = json!({ "segments": { "swarmSecret": "x".repeat(length) } });
+        assert_eq!(Config::from_json_value(given).is_ok(), fits, "{length}");
     }
 }
 
@@ -254,7 +260,7 @@ fn all_problems_are_listed_with_path_value_and_what_is_allowed() {
     assert_eq!(refused(json!(null)), "options: null is not allowed; it must be an object");
     assert_eq!(
         refused(json!({ "segments": { "zzz": 1 } })),
-        "segments.zzz: there is no such option (given: 1); the options of segments are forwardSegmentCount, swarmId"
+        "segments.zzz: there is no such option (given: 1); the options of segments are forwardSegmentCount, swarmId, swarmSecret"
     );
     assert_eq!(
         refused(json!({ "xyz": 1 })),

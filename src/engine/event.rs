@@ -191,6 +191,13 @@ pub struct Stats {
     pub p2p_enabled: bool,
     /// What was found out about the bytes.
     pub integrity: IntegrityStats,
+    /// Whether it is not in use because the page has not said that the user agrees.
+    pub awaits_consent: bool,
+    /// Whether peers are served.
+    pub upload_state: UploadState,
+    /// Bytes that may still be sent to peers under the bounds of the options; `None` without one. Under
+    /// `loader.uploadRatio` it grows with what is received.
+    pub upload_left_bytes: Option<u64>,
 }
 
 /// What was found out about the bytes that came.
@@ -213,6 +220,23 @@ pub struct IntegrityStats {
     pub refused_segments: u32,
     /// Bytes thrown away because they were wrong or doubted.
     pub refused_bytes: u64,
+}
+
+/// Whether peers are served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub enum UploadState {
+    /// Yes.
+    #[default]
+    On,
+    /// Fewer at a time: the page is hidden.
+    Reduced,
+    /// No: the network is metered, or the user asks to save data.
+    Metered,
+    /// No: `loader.uploadBytesTotal` or `loader.uploadRatio` is reached.
+    Spent,
+    /// Never: by the options.
+    Off,
 }
 
 /// One peer.

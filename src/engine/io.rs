@@ -204,6 +204,12 @@ pub enum Input {
         /// The token; empty for none.
         token: String,
     },
+    /// The user agreed to peers, or no longer does. Without a yes nothing of a tracker or peer is touched where
+    /// `loader.consentRequired` is set; a no has the effect of [`Input::UseP2p`] off, whatever is set.
+    Consent {
+        /// Whether the user agrees.
+        given: bool,
+    },
     /// The page goes away: say goodbye to trackers and peers. The last input.
     Shutdown,
 }

@@ -28,12 +28,14 @@ mod transfers;
 
 pub use event::{
     CacheStats, CloseReason, Event, IntegrityStats, PeerStats, SegmentSource, Stats, TrackerState,
-    TrackerStats,
+    TrackerStats, UploadState,
 };
 pub use io::{
     DeliveryTiming, FetchError, HttpHead, Input, LinkCloseCause, Output, Placement, Playhead, RequestFailure,
     SegmentInfo, TimelineUpdate, TrackKind,
 };
+
+pub use crate::signal::relayed;
 
 use crate::sorted::SortedMap;
 use std::collections::VecDeque;
@@ -114,7 +116,11 @@ pub struct Engine {
     /// Since when no peer has been connected.
     lonely_since: Time,
     online: bool,
+    metered: bool,
+    /// Whether peers are in use: they are switched on, and the user agrees where that is needed.
     p2p_on: bool,
+    switched_on: bool,
+    consented: bool,
     started: bool,
     shut_down: bool,
     totals: Totals,
@@ -126,6 +132,8 @@ struct Totals {
     http_bytes: u64,
     p2p_bytes: u64,
     wasted_bytes: u64,
+    /// Received by earlier engines of the same page.
+    carried_bytes: u64,
 }
 
 impl Engine {
@@ -134,14 +142,20 @@ impl Engine {
         let EngineSetup { config, swarm_name, seed, has_validator } = setup;
         let mut rng = ChaCha8Rng::from_seed(seed);
         let own = new_peer_id(&mut rng);
-        let swarm_id = SwarmId::from_name(&swarm_name);
+        let swarm_id = match &config.segments.swarm_secret {
+            Some(secret) => SwarmId::from_secret_name(secret, &swarm_name),
+            None => SwarmId::from_name(&swarm_name),
+        };
         Engine {
             timeline: Timeline::new(&config.limits),
             cache: Cache::new(&config.loader),
             swarm: Swarm::new(&config, swarm_id, own),
             signal: Signal::new(&config, swarm_id, own),
-            p2p_on: config.loader.use_p2p,
             guard: Guard::new(&config),
+            p2p_on: config.loader.use_p2p && !config.loader.consent_required,
+            switched_on: config.loader.use_p2p,
+            consented: !config.loader.consent_required,
+            metered: false,
             config,
             has_validator,
             rng,
@@ -185,6 +199,14 @@ impl Engine {
         self.swarm_id
     }
 
+    /// Counts bytes that engines before this one received and sent for the same page, so that the bounds on uploads
+    /// hold for all of them. To be called before the first input.
+    pub fn carry_over(&mut self, received_bytes: u64, uploaded_bytes: u64) {
+        self.totals.carried_bytes = received_bytes;
+        self.swarm.carry_uploaded(uploaded_bytes);
+        self.count_received();
+    }
+
     /// Takes in one thing that happened at `now`. Times that run backwards are taken as the latest one seen.
     pub fn handle(&mut self, now: Time, input: Input) {
         self.now = self.now.max(now);
@@ -210,11 +232,11 @@ impl Engine {
             Input::Clock { unix_ms } => {
                 self.guard.epoch_unix_ms = Some(unix_ms.saturating_sub(self.now.as_millis()));
             }
-            Input::Network { online, .. } => self.network_changed(online),
-            // Budgets that depend on them read these in the shell's own inputs; nothing to do for the scheduler.
-            Input::Visibility { .. } => {}
-            Input::UseP2p { enabled } => self.use_p2p(enabled),
             Input::TrackerToken { token } => self.signal.set_token(self.now, token),
+            Input::Network { online, metered } => self.network_changed(online, metered),
+            Input::Visibility { hidden } => self.hide(hidden),
+            Input::UseP2p { enabled } => self.use_p2p(enabled, self.consented),
+            Input::Consent { given } => self.use_p2p(self.switched_on, given),
             Input::Shutdown => self.shutdown(),
             other => self.peering_input(other),
         }
@@ -274,6 +296,9 @@ impl Engine {
             http_rate_bps: self.http_rate.bps().unwrap_or(0),
             p2p_enabled: self.p2p_on,
             integrity: self.guard.stats,
+            awaits_consent: self.switched_on && !self.consented,
+            upload_state: self.swarm.upload_state(),
+            upload_left_bytes: self.swarm.upload_left_bytes(),
         }
     }
 
@@ -329,7 +354,11 @@ impl Engine {
         self.signal.swarm_size()
     }
 
-    fn network_changed(&mut self, online: bool) {
+    fn network_changed(&mut self, online: bool, metered: bool) {
+        if metered != self.metered {
+            self.metered = metered;
+            self.allow_sharing(!metered || self.config.loader.upload_on_metered);
+        }
         if online == self.online {
             return;
         }
@@ -338,7 +367,10 @@ impl Engine {
         self.signal_network(online);
     }
 
-    fn use_p2p(&mut self, enabled: bool) {
+    fn use_p2p(&mut self, switched_on: bool, consented: bool) {
+        self.switched_on = switched_on;
+        self.consented = consented;
+        let enabled = switched_on && consented;
         if enabled == self.p2p_on {
             return;
         }

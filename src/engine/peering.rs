@@ -8,7 +8,7 @@ use crate::wire::{GoodbyeReason, RefuseReason};
 
 use super::io::{Input, Output};
 use super::store::Store;
-use super::{Engine, Event};
+use super::{Engine, Event, Totals};
 
 /// A peer that refused a segment because it was busy is asked again after this long.
 pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(700);
@@ -33,6 +33,25 @@ impl Engine {
     pub(super) fn start_signal(&mut self) {
         self.signal.set_demand(self.now, self.swarm.wanted_links());
         self.signal.start(self.now, &mut self.rng, &mut self.outbox);
+    }
+
+    /// Allows or forbids to serve peers.
+    pub(super) fn allow_sharing(&mut self, sharing: bool) {
+        let now = self.now;
+        let (swarm, _, mut out) = self.swarm_parts();
+        swarm.set_sharing(now, sharing, &mut out);
+    }
+
+    pub(super) fn hide(&mut self, hidden: bool) {
+        let now = self.now;
+        let (swarm, _, mut out) = self.swarm_parts();
+        swarm.set_hidden(now, hidden, &mut out);
+    }
+
+    /// Segment bytes were received: the ratio of uploads is measured by them.
+    pub(super) fn count_received(&mut self) {
+        let Totals { http_bytes, p2p_bytes, carried_bytes, .. } = self.totals;
+        self.swarm.set_received(http_bytes + p2p_bytes + carried_bytes);
     }
 
     pub(super) fn signal_network(&mut self, online: bool) {
@@ -198,6 +217,7 @@ impl Engine {
 
     /// Bytes of a segment arrived: uploads that wait for them go on.
     pub(super) fn bytes_arrived(&mut self, key: SegmentKey) {
+        self.count_received();
         let now = self.now;
         let (swarm, store, mut out) = self.swarm_parts();
         swarm.blob_grew(now, key, &store, &mut out);

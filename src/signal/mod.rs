@@ -16,6 +16,7 @@ mod links;
 mod negotiation;
 mod offers;
 mod peers;
+pub mod relayed;
 mod session;
 mod step;
 
@@ -48,6 +49,10 @@ struct Settings {
     max_pending: usize,
     max_links: usize,
     connect_timeout: Duration,
+    /// No links while the swarm is known, or not known yet, to be smaller.
+    min_swarm: u32,
+    /// Only addresses of relays may leave.
+    relay_only: bool,
 }
 
 /// What every step needs.
@@ -109,6 +114,8 @@ impl Signal {
                 max_pending: config.limits.max_pending_peers,
                 max_links: config.limits.max_peers,
                 connect_timeout: Duration::from_millis(config.limits.connect_timeout_ms),
+                min_swarm: config.loader.min_swarm_size,
+                relay_only: config.loader.relay_only,
             },
             running: false,
             online: true,

@@ -8,9 +8,9 @@ use crate::id::{LinkId, PeerId};
 use crate::time::Time;
 
 use super::links::{Link, Route, Stage};
-use super::message::{Answer, Candidates, check_sdp};
+use super::message::{Answer, Candidates};
 use super::offers::bounded;
-use super::{Admits, Cx, Signal};
+use super::{Admits, Cx, Signal, relayed};
 
 /// Trackers relay candidates for this long after the answer.
 const TRICKLE_LIFE: std::time::Duration = std::time::Duration::from_secs(60);
@@ -42,6 +42,7 @@ impl Signal {
         let most = if self.futile >= FUTILE_FROM { FUTILE_PENDING } else { self.settings.max_pending };
         let welcome = peer != self.own
             && self.peers.allows(cx.now, peer)
+            && self.is_large_enough()
             && pending < most
             && match self.links.of_peer(peer) {
                 None => pending == 0 || self.links.peers() < self.settings.max_links,
@@ -62,7 +63,7 @@ impl Signal {
             return;
         };
         let sdp = bounded(sdp);
-        if let Err(fault) = check_sdp(&sdp) {
+        if let Err(fault) = self.check_own_sdp(&sdp) {
             self.close_link(cx, link);
             self.negotiation_failed(cx, peer, format!("the browser's answer is not usable: {fault}"));
             return;
@@ -140,7 +141,10 @@ impl Signal {
     }
 
     /// The shell found further candidates for a link.
-    pub(super) fn hold_candidates(&mut self, now: Time, link: LinkId, candidates: Vec<String>) {
+    pub(super) fn hold_candidates(&mut self, now: Time, link: LinkId, mut candidates: Vec<String>) {
+        if self.settings.relay_only {
+            candidates.retain(|candidate| relayed::is_candidate(candidate));
+        }
         if let Some(trickle) = self.links.trickle(link) {
             trickle.hold(candidates);
             self.release_candidates(now, link);

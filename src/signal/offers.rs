@@ -17,7 +17,7 @@ use super::message::{
     Announce, AnnounceEvent, MAX_MESSAGE_BYTES, MAX_OFFERS, MAX_SDP_CANDIDATES, Offer, check_sdp,
 };
 use super::session::{PROBE_EVERY, Phase, Round, Want};
-use super::{Cx, Signal};
+use super::{Cx, Signal, relayed};
 
 /// Offers of the first announce, before the size of the swarm is known. Each costs a connection.
 const FIRST_OFFERS: usize = 5;
@@ -65,6 +65,11 @@ impl Signal {
         self.no_offers_before.max(self.futile_until)
     }
 
+    /// Whether the swarm has the size that the page asks for.
+    pub(super) fn is_large_enough(&self) -> bool {
+        self.settings.min_swarm <= 1 || self.swarm_size().is_some_and(|size| size >= self.settings.min_swarm)
+    }
+
     fn wanted(&self) -> usize {
         self.sessions.iter().map(|session| session.want.offers).sum()
     }
@@ -83,7 +88,7 @@ impl Signal {
     /// Grants a session that is being opened, or that just opened, its first offers. The first tracker gets what the
     /// demand allows; what it does not take (it may be dead) stays in the pool for the others.
     pub(super) fn grant_first(&mut self, now: Time, index: usize) {
-        if now < self.may_offer_at() {
+        if now < self.may_offer_at() || !self.is_large_enough() {
             return;
         }
         let most = self.settings.offers_per_announce.min(self.demand);
@@ -125,7 +130,8 @@ impl Signal {
     fn spare_offers(&self, now: Time, index: usize) -> Option<usize> {
         let session = self.sessions.get(index)?;
         let open = session.opened()?;
-        if !open.answered || session.want.offers > 0 || now < open.hold_until || now < self.may_offer_at() {
+        let may_offer = self.is_large_enough() && now >= self.may_offer_at();
+        if !open.answered || session.want.offers > 0 || now < open.hold_until || !may_offer {
             return None;
         }
         let others = session.others()?;
@@ -310,7 +316,7 @@ impl Signal {
             return;
         }
         let sdp = bounded(sdp);
-        match check_sdp(&sdp) {
+        match self.check_own_sdp(&sdp) {
             Ok(()) => {
                 self.create_failures = 0;
                 self.links.advance(cx.now, link, Stage::Ready { sdp });
@@ -320,6 +326,15 @@ impl Signal {
                 self.offer_failed(cx, format!("the browser's offer is not usable: {fault}"));
             }
         }
+    }
+
+    /// Whether a description of ours may leave.
+    pub(super) fn check_own_sdp(&self, sdp: &str) -> Result<(), String> {
+        check_sdp(sdp).map_err(|fault| fault.to_string())?;
+        if self.settings.relay_only && !relayed::is_description(sdp) {
+            return Err("it tells an address that is no relay's, against loader.relayOnly".to_owned());
+        }
+        Ok(())
     }
 
     /// The shell could not make an offer: pause, so that a browser without WebRTC is not asked again and again.

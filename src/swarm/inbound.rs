@@ -3,7 +3,7 @@
 use crate::engine::CloseReason;
 use crate::id::LinkId;
 use crate::time::Time;
-use crate::wire::{Frame, GoodbyeReason, HaveEntry, WireError, decode};
+use crate::wire::{Frame, GoodbyeReason, HaveEntry, SHARING, WireError, decode};
 
 use super::Swarm;
 use super::announce::MARK_LIFETIME;
@@ -110,6 +110,18 @@ impl Swarm {
             Frame::Proof { record, blocks, batch } => {
                 if self.chatter(now, link)? {
                     out.notice(SwarmNotice::Proved { record, blocks, batch });
+                }
+                Ok(())
+            }
+            Frame::Extension { kind: SHARING, body } => {
+                if self.chatter(now, link)?
+                    && let Some(peer) = self.peer_mut(link)
+                    && let [on @ (0 | 1)] = body[..]
+                {
+                    peer.uploads = on == 1;
+                    if peer.is_ready() {
+                        out.notice(SwarmNotice::HaveChanged { link });
+                    }
                 }
                 Ok(())
             }

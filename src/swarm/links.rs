@@ -51,10 +51,10 @@ impl Swarm {
             first_nonce,
             &self.limits,
         );
-        let capabilities = if self.consume_only {
-            Capabilities::default()
-        } else {
-            Capabilities::UPLOADS.with(Capabilities::CUT_THROUGH)
+        let capabilities = match (self.consume_only, self.told_sharing) {
+            (true, _) => Capabilities::default(),
+            (false, true) => Capabilities::UPLOADS.with(Capabilities::CUT_THROUGH),
+            (false, false) => Capabilities::CUT_THROUGH,
         };
         let hello = Frame::Hello {
             min_version: MIN_VERSION,
@@ -116,16 +116,6 @@ impl Swarm {
             if self.peer(link).is_some_and(|open| open.id.or(open.expected) == Some(peer)) {
                 self.close(now, link, Close::violation(format!("banned: {why}")), out);
             }
-        }
-    }
-
-    /// Starts or stops serving requests (a metered network, a page that may not upload now). Off refuses what is
-    /// under way. Announcements go on: they tell others which fetches are not needed.
-    pub fn set_sharing(&mut self, now: Time, sharing: bool, out: &mut SwarmOut<'_>) {
-        self.see(now);
-        self.sharing = sharing;
-        if !sharing {
-            self.refuse_all_uploads(out);
         }
     }
 

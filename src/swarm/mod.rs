@@ -16,6 +16,7 @@ mod admission;
 mod announce;
 mod api;
 mod buckets;
+mod budget;
 mod downloads;
 mod handshake;
 mod have_map;
@@ -26,6 +27,7 @@ mod peer;
 mod pulse;
 mod rate;
 mod serve;
+mod sharing;
 #[cfg(feature = "interop")]
 mod stock;
 mod transfers;
@@ -44,6 +46,7 @@ use crate::wire::{Frame, HaveState, Interest, RefuseReason};
 
 use admission::Admission;
 use announce::Announcer;
+use budget::Budget;
 use have_map::HaveMap;
 use peer::{Peer, Phase};
 use pulse::{Beat, PingKind};
@@ -59,8 +62,13 @@ use api::Close;
 pub struct Swarm {
     limits: LimitsConfig,
     consume_only: bool,
-    /// Whether requests are served at the moment.
+    /// Whether requests may be served at the moment.
     sharing: bool,
+    /// Whether the page is hidden.
+    hidden: bool,
+    /// Whether peers take us for one who serves requests.
+    told_sharing: bool,
+    budget: Budget,
     message_bytes: u32,
     longest_download: Duration,
     swarm: SwarmId,
@@ -82,6 +90,8 @@ pub struct Swarm {
     upload_goal: u64,
     /// The link that was given a slot last.
     served: LinkId,
+    /// The link that sent last under a bound on the rate.
+    paced_turn: LinkId,
     uploaded_bytes: u64,
 }
 
@@ -92,6 +102,9 @@ impl Swarm {
         Swarm {
             consume_only: config.loader.consume_only,
             sharing: true,
+            hidden: false,
+            told_sharing: true,
+            budget: Budget::new(&config.loader),
             message_bytes: config.loader.web_rtc_max_message_size.min(limits.max_data_message_bytes),
             longest_download: Duration::from_millis(config.loader.p2p_segment_download_timeout),
             swarm,
@@ -106,6 +119,7 @@ impl Swarm {
             places: serve::FIRST_PLACES.min(limits.upload_slots),
             upload_goal: 0,
             served: LinkId(0),
+            paced_turn: LinkId(0),
             uploaded_bytes: 0,
             limits,
         }
@@ -158,7 +172,7 @@ impl Swarm {
         self.admission.tick(now, rng, &self.limits, ready);
         self.serve_all(now, store, out);
         let links = self.links.iter().map(|peer| peer.next_deadline(self.longest_download, &self.limits));
-        let others = [self.announcer.next_deadline(), self.admission.next_deadline()];
+        let others = [self.announcer.next_deadline(), self.admission.next_deadline(), self.paced_until()];
         self.wake = links.chain(others.into_iter().flatten()).min();
     }
 

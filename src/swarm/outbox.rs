@@ -30,8 +30,19 @@ pub(super) enum Stop {
     Idle,
     /// The send buffer is full.
     Full,
+    /// The allowance is used.
+    Spent,
     /// One upload is finished.
     Finished { key: SegmentKey, bytes: u64 },
+}
+
+/// What the budget lets one link send at once.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// Bytes; what goes beyond is less than one message.
+    pub(super) allowance: u64,
+    /// Bytes a second that the link gets at most, under a bound on the rate.
+    pub(super) rate: Option<u64>,
 }
 
 /// How much lies in a link's send buffer, as far as can be known: bytes are added as they are sent, and set right
@@ -97,6 +108,11 @@ impl Outbox {
         self.queue.len()
     }
 
+    /// Bytes that are still to be sent.
+    pub(super) fn left_bytes(&self, store: &dyn SegmentStore) -> u64 {
+        self.queue.iter().map(|upload| upload.left_bytes(store)).sum()
+    }
+
     pub(super) fn serves(&self, key: SegmentKey) -> bool {
         self.queue.iter().any(|upload| upload.key == key)
     }
@@ -117,7 +133,7 @@ impl Outbox {
 
     /// Whether a slot would be of use now.
     pub(super) fn wants_slot(&self, limits: &LimitsConfig) -> bool {
-        !self.slot && !self.is_full(limits) && self.queue.iter().any(Upload::is_ready)
+        !self.slot && self.is_eager(limits)
     }
 
     fn high_water(&self, limits: &LimitsConfig) -> u64 {
@@ -147,11 +163,13 @@ impl Outbox {
         now: Time,
         link: LinkId,
         store: &dyn SegmentStore,
+        pace: Pace,
         limits: &LimitsConfig,
         out: &mut SwarmOut<'_>,
     ) -> Stop {
         let high = self.high_water(limits);
-        let rate = self.meter.bytes_per_second();
+        let rate = self.meter.bytes_per_second().into_iter().chain(pace.rate).min();
+        let enough = self.sent_bytes.saturating_add(pace.allowance);
         let mut place = 0;
         while let Some(upload) = self.queue.get_mut(place) {
             if !upload.is_ready() {
@@ -170,6 +188,9 @@ impl Outbox {
             if self.buffer.bytes >= high {
                 self.buffer.full_since.get_or_insert(now);
                 return Stop::Full;
+            }
+            if self.sent_bytes >= enough {
+                return Stop::Spent;
             }
             upload.begin(now, rate, limits);
             let payload = u64::from(upload.send(link, self.payload_bytes, out));
@@ -251,6 +272,11 @@ impl Outbox {
             self.meter.sample(bytes, span);
         }
         Some(Drained { bytes, since, queued })
+    }
+
+    /// Whether there is something to send and room for it.
+    pub(super) fn is_eager(&self, limits: &LimitsConfig) -> bool {
+        !self.is_full(limits) && self.queue.iter().any(Upload::is_ready)
     }
 
     /// Takes note when there is something to send and no room for it, so that the buffer is watched.

@@ -39,6 +39,8 @@ impl Swarm {
         out: &mut SwarmOut<'_>,
     ) -> Result<(), Close> {
         let outstanding: usize = self.links.iter().map(|peer| peer.outbox.len()).sum();
+        let under_way: u64 = self.links.iter().map(|peer| peer.outbox.left_bytes(store)).sum();
+        let (shares, ready) = (self.shares(), self.ready_count());
         let Some(place) = self.place(link) else { return Ok(()) };
         let Some(peer) = self.links.get_mut(place) else { return Ok(()) };
         let transfer = request.transfer;
@@ -51,19 +53,25 @@ impl Swarm {
             out.frame(link, &Frame::Refuse { transfer, reason: RefuseReason::RateLimited });
             return peer.reject(now, &self.limits);
         }
-        if self.consume_only || !self.sharing || self.limits.upload_slots == 0 {
+        if !shares {
             out.frame(link, &Frame::Refuse { transfer, reason: RefuseReason::NotSharing });
             return peer.reject(now, &self.limits);
         }
         let stuck = peer.outbox.is_stalled(now, &self.limits);
         let idle = peer.outbox.len() == 0;
         let strong = peer.interest.is_some_and(|interest| is_strong(interest.serves));
-        let reason =
-            if stuck || outstanding >= self.limits.requests_outstanding || idle && self.is_crowded(strong) {
-                Err(RefuseReason::Busy)
-            } else {
-                find(request, store)
-            };
+        let (sent, gave) = (peer.uploaded_bytes, peer.downloaded_bytes);
+        let unfair = self.budget.is_unfair(sent, gave, ready);
+        let full = outstanding >= self.limits.requests_outstanding || idle && self.is_crowded(strong);
+        let reason = if stuck || unfair || full {
+            Err(RefuseReason::Busy)
+        } else {
+            find(request, store).and_then(|upload| {
+                // Under the ratio there is room again when something was received.
+                let fits = self.budget.admits(upload.left_bytes(store), under_way);
+                if fits { Ok(upload) } else { Err(RefuseReason::Busy) }
+            })
+        };
         match reason {
             Ok(upload) => {
                 if let Some(evidence) = store.evidence(request.key).filter(|_| request.at == 0) {
@@ -79,6 +87,7 @@ impl Swarm {
                     self.broadcast(&frames, out);
                 }
                 out.frame(link, &Frame::Refuse { transfer, reason });
+                self.review_sharing(out);
                 Ok(())
             }
         }
@@ -90,12 +99,14 @@ impl Swarm {
     fn is_crowded(&self, strong: bool) -> bool {
         let served = self.links.iter().filter(|peer| peer.outbox.len() > 0).count();
         let kept = if strong { 0 } else { self.places / 3 };
-        served >= self.places - kept
+        let slots = if self.hidden { self.slots() } else { usize::MAX };
+        served >= (self.places - kept).min(slots).min(self.paced_places())
     }
 
     /// How many peers can be served at a time, each fast enough; 0 while nobody is served.
     pub fn serves_at_a_time(&self) -> u8 {
-        if self.consume_only || !self.sharing { 0 } else { u8::try_from(self.places).unwrap_or(u8::MAX) }
+        let places = self.places.min(self.slots()).min(self.paced_places());
+        if self.shares() { u8::try_from(places).unwrap_or(u8::MAX) } else { 0 }
     }
 
     /// How fast each upload should be, in bytes a second: faster than the stream plays, so that a segment passes
@@ -224,6 +235,9 @@ impl Swarm {
         store: &dyn SegmentStore,
         out: &mut SwarmOut<'_>,
     ) {
+        if self.budget.is_paced() {
+            return self.serve_all(now, store, out);
+        }
         if self.peer(link).is_some_and(|peer| peer.outbox.slot) {
             self.serve(now, link, store, out);
         } else if let Some(place) = self.place(link)
@@ -233,10 +247,15 @@ impl Swarm {
             peer.probe(now, out);
         }
         self.fill_slots(now, store, out);
+        self.review_sharing(out);
     }
 
     /// Goes on with all uploads.
     pub(super) fn serve_all(&mut self, now: Time, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+        if self.budget.is_paced() {
+            self.serve_in_turns(now, store, out);
+            return self.review_sharing(out);
+        }
         let mut place = 0;
         while let Some(peer) = self.links.get(place) {
             if peer.outbox.slot {
@@ -245,11 +264,12 @@ impl Swarm {
             place += 1;
         }
         self.fill_slots(now, store, out);
+        self.review_sharing(out);
     }
 
     /// Gives free slots to the links that wait, in turn.
-    fn fill_slots(&mut self, now: Time, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
-        while self.slots_used < self.limits.upload_slots {
+    pub(super) fn fill_slots(&mut self, now: Time, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+        while self.slots_used < self.slots() {
             let Some(link) = self.next_in_turn() else { return };
             self.slots_used += 1;
             self.served = link;
@@ -269,15 +289,26 @@ impl Swarm {
         last.iter().chain(first).find(wants).map(|peer| peer.link)
     }
 
-    /// Sends on a link that holds a slot until its buffer is full, there is nothing to send, or somebody else has
-    /// waited for the slot while one upload was served.
-    fn serve(&mut self, now: Time, link: LinkId, store: &dyn SegmentStore, out: &mut SwarmOut<'_>) {
+    /// Sends on a link that holds a slot until its buffer is full, the budget ends it, there is nothing to send, or
+    /// somebody else has waited for the slot while one upload was served. Under a bound on the rate it is one message.
+    pub(super) fn serve(
+        &mut self,
+        now: Time,
+        link: LinkId,
+        store: &dyn SegmentStore,
+        out: &mut SwarmOut<'_>,
+    ) {
         let Some(place) = self.place(link) else { return };
         loop {
+            if !self.budget.may_send(now) {
+                return;
+            }
+            let pace = self.pace();
             let Some(peer) = self.links.get_mut(place) else { return };
             let before = peer.outbox.sent_bytes();
-            let stop = peer.outbox.send(now, link, store, &self.limits, out);
+            let stop = peer.outbox.send(now, link, store, pace, &self.limits, out);
             let sent = peer.outbox.sent_bytes() - before;
+            self.budget.spend(now, sent);
             peer.uploaded_bytes += sent;
             peer.worth.add(now, sent);
             self.uploaded_bytes += sent;
@@ -286,6 +317,7 @@ impl Swarm {
                     peer.probe(now, out);
                     return;
                 }
+                Stop::Spent => return,
                 Stop::Idle => {
                     peer.outbox.slot = false;
                     self.slots_used -= 1;

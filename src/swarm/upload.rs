@@ -81,6 +81,14 @@ impl Upload {
         }
     }
 
+    /// Bytes that are still to be sent; a guess while the segment's length is not known.
+    pub(super) fn left_bytes(&self, store: &dyn SegmentStore) -> u64 {
+        let total = store.segment(self.key).and_then(|stored| stored.total_bytes);
+        let end = self.end.map(u64::from).into_iter().chain(total).min();
+        let next = u64::from(self.next);
+        end.map_or(ASSUMED_BYTES.into(), |end| end.saturating_sub(next))
+    }
+
     /// Whether there is something worth sending.
     pub(super) fn is_ready(&self) -> bool {
         match self.end {

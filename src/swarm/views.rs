@@ -1,6 +1,6 @@
 //! What the engine may see of the peers.
 
-use crate::engine::PeerStats;
+use crate::engine::{PeerStats, UploadState};
 use crate::id::{LinkId, PeerId, SegmentKey};
 use crate::time::Time;
 use crate::wire::HaveState;
@@ -78,6 +78,26 @@ impl Swarm {
             && !self.admission.is_avoided(now, peer)
             && self.pending_count() < self.limits.max_pending_peers
             && self.links.len() < places
+    }
+
+    /// Whether peers are served at the moment, and if not why.
+    pub fn upload_state(&self) -> UploadState {
+        if self.consume_only || self.limits.upload_slots == 0 {
+            UploadState::Off
+        } else if !self.sharing {
+            UploadState::Metered
+        } else if self.budget.is_spent() {
+            UploadState::Spent
+        } else if self.hidden {
+            UploadState::Reduced
+        } else {
+            UploadState::On
+        }
+    }
+
+    /// Bytes that may still be sent to peers; `None` without a bound.
+    pub fn upload_left_bytes(&self) -> Option<u64> {
+        self.budget.left()
     }
 
     /// Each ready peer for the page, and the segment bytes sent to all peers so far, gone ones included.

@@ -4,6 +4,7 @@ use js_sys::{JSON, Reflect};
 use web_sys::{RtcIceCandidate, RtcIceCandidateInit, RtcPeerConnection};
 
 use super::dom::Timer;
+use crate::engine::relayed;
 
 /// Candidates come in bursts: one message to the tracker for each burst.
 const BATCH_MS: f64 = 50.0;
@@ -22,12 +23,17 @@ impl Candidates {
         Candidates { found: Vec::new(), timer: Timer::new(flush) }
     }
 
-    /// Adds one. The empty candidate that marks the end is left out: nothing depends on it.
-    pub fn push(&mut self, candidate: &RtcIceCandidate) {
-        if candidate.candidate().is_empty() {
+    /// Adds one. The empty candidate that marks the end is left out: nothing depends on it. With `relay_only` all are
+    /// left out that are no relay's.
+    pub fn push(&mut self, candidate: &RtcIceCandidate, relay_only: bool) {
+        let line = candidate.candidate();
+        let line = if relay_only { relayed::scrub_candidate(&line) } else { Some(line) };
+        let Some(line) = line.filter(|line| !line.is_empty()) else { return };
+        let init = candidate.to_json();
+        if Reflect::set(&init, &"candidate".into(), &line.into()).is_err() {
             return;
         }
-        let text = JSON::stringify(&candidate.to_json()).ok().and_then(|text| text.as_string());
+        let text = JSON::stringify(&init).ok().and_then(|text| text.as_string());
         self.found.extend(text.filter(|text| text.len() <= CANDIDATE_BYTES));
     }
 

@@ -59,6 +59,8 @@ pub struct Driver {
     pub(super) low_water_bytes: u32,
     /// `limits.maxControlMessageBytes`.
     pub(super) control_bytes: u32,
+    /// Whether only addresses of relays may leave.
+    pub(super) relay_only: bool,
     epoch_ms: f64,
     wake: Timer,
     /// The deadline that `wake` is set for.
@@ -92,6 +94,7 @@ impl Driver {
                 host,
                 low_water_bytes: setup.config.limits.send_buffer_low_bytes.try_into().unwrap_or(u32::MAX),
                 control_bytes: setup.config.limits.max_control_message_bytes,
+                relay_only: setup.config.loader.relay_only,
                 blobs: RefCell::default(),
                 downloads: RefCell::default(),
                 links: RefCell::default(),
@@ -126,6 +129,13 @@ impl Driver {
     /// [`Driver::push`] of an input.
     pub fn input(&self, input: Input) {
         self.push(Job::Input(input));
+    }
+
+    /// Counts what earlier engines of the page received and sent.
+    pub fn carry_over(&self, received_bytes: u64, uploaded_bytes: u64) {
+        if let Ok(mut engine) = self.engine.try_borrow_mut() {
+            engine.carry_over(received_bytes, uploaded_bytes);
+        }
     }
 
     /// A snapshot of the engine; `None` after a trap.

@@ -15,7 +15,7 @@ use web_sys::{
 use super::candidates::{self, Candidates};
 use super::dom::{Listener, Task, Timer, message_of};
 use super::driver::{Driver, Job};
-use crate::engine::{Input, LinkCloseCause};
+use crate::engine::{Input, LinkCloseCause, relayed};
 use crate::id::LinkId;
 use crate::wire;
 
@@ -50,6 +50,7 @@ pub struct Link {
     offerer: bool,
     /// What of a control frame the engine is shown: one byte more than it takes, so that it sees when one is too long.
     control_bytes: u32,
+    relay_only: bool,
     /// Whether the engine was told that the channel is open.
     told_up: Cell<bool>,
     /// Ends an offerer's wait for the answerer to speak first.
@@ -86,6 +87,7 @@ impl Link {
                 channel: RefCell::default(),
                 offerer: matches!(role, Role::Offerer),
                 control_bytes: driver.control_bytes.saturating_add(1),
+                relay_only: driver.relay_only,
                 told_up: Cell::new(false),
                 silence: Timer::new(move || with(&unheard, |link| link.up())),
                 described: Cell::new(false),
@@ -171,7 +173,7 @@ impl Link {
         self.on(driver, &self.connection, "icecandidate", |link, event| {
             let event: RtcPeerConnectionIceEvent = event.unchecked_into();
             if let Some(candidate) = event.candidate() {
-                link.local.borrow_mut().push(&candidate);
+                link.local.borrow_mut().push(&candidate, link.relay_only);
                 link.candidate_found();
             }
         });
@@ -338,7 +340,10 @@ impl Link {
         }
         self.gather_limit.clear();
         self.local.borrow_mut().clear();
-        let (link, sdp) = (self.id, description.sdp());
+        let (link, mut sdp) = (self.id, description.sdp());
+        if self.relay_only {
+            sdp = relayed::scrub_description(&sdp);
+        }
         self.input(if self.offerer {
             Input::OfferReady { link, sdp }
         } else {

@@ -134,6 +134,18 @@ impl Shell {
         self.driver.input(Input::TrackerToken { token });
     }
 
+    /// Says whether the user agrees to peers.
+    #[wasm_bindgen(js_name = setConsent)]
+    pub fn set_consent(&self, given: bool) {
+        self.driver.input(Input::Consent { given });
+    }
+
+    /// Counts what earlier shells of the page received and sent. To be called before anything else.
+    #[wasm_bindgen(js_name = carryOver)]
+    pub fn carry_over(&self, received_bytes: f64, uploaded_bytes: f64) {
+        self.driver.carry_over(received_bytes as u64, uploaded_bytes as u64);
+    }
+
     /// Says goodbye and ends everything.
     pub fn shutdown(&self) {
         self.driver.input(Input::Shutdown);

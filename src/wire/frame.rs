@@ -120,6 +120,9 @@ pub struct Claim {
     pub origin: u64,
 }
 
+/// The kind of the extension by which a peer says that it serves requests (one byte: 1) or, for now, does not (0).
+pub const SHARING: u8 = 0x88;
+
 /// The head of a data frame. The payload follows it to the end of the message and never enters the engine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DataHead {

@@ -79,6 +79,7 @@ pub struct Rig {
     pub verify: Vec<BlobId>,
     pub closed: BTreeSet<LinkId>,
     pub offers_created: usize,
+    pub trackers_opened: usize,
     /// Which ranges of each blob have been written: overlaps are a failure.
     pub blobs: BTreeMap<BlobId, Vec<(u64, u64)>>,
     /// What each blob holds.
@@ -154,6 +155,7 @@ impl Rig {
             verify: Vec::new(),
             closed: BTreeSet::new(),
             offers_created: 0,
+            trackers_opened: 0,
             blobs: BTreeMap::new(),
             bytes: BTreeMap::new(),
             forged: BTreeMap::new(),
@@ -283,8 +285,8 @@ impl Rig {
             }
             Output::AcceptOffer { link, .. } => self.answered.push(link),
             Output::CreateOffer { .. } => self.offers_created += 1,
-            Output::OpenTracker { .. }
-            | Output::CloseTracker { .. }
+            Output::OpenTracker { .. } => self.trackers_opened += 1,
+            Output::CloseTracker { .. }
             | Output::AcceptAnswer { .. }
             | Output::AddCandidates { .. }
             | Output::Wait(_) => {}

@@ -349,6 +349,7 @@ fn control(shell: &mut Shell, input: Input8<'_, '_>) -> Result<()> {
             track: TrackId(1),
             playing_sequence: input.arbitrary()?,
             wanted_sequence: input.arbitrary()?,
+            serves: input.arbitrary()?,
         })),
         10 => {
             let nonce = input.arbitrary()?;

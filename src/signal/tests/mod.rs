@@ -4,6 +4,7 @@ mod announcing;
 mod hostile;
 mod negotiating;
 mod nodes;
+mod privacy;
 mod rig;
 mod surviving;
 mod trickling;

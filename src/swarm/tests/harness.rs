@@ -11,8 +11,8 @@ use crate::engine::{CloseReason, Event, LinkCloseCause, Output};
 use crate::id::{BlobId, Id20, LinkId, PeerId, SegmentKey, SwarmId, TrackId, TransferId};
 use crate::time::Time;
 use crate::wire::{
-    Capabilities, DATA_HEAD_LEN, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, RefuseReason, decode,
-    decode_data_head, encode, encode_data_head,
+    Capabilities, DATA_HEAD_LEN, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, RefuseReason, SHARING,
+    decode, decode_data_head, encode, encode_data_head,
 };
 
 use crate::swarm::{DataArrival, SegmentStore, StoredSegment, Swarm, SwarmNotice, SwarmOut};
@@ -294,6 +294,11 @@ pub(super) fn request(transfer: u32, key: SegmentKey) -> Frame {
 
 pub(super) fn refuse(transfer: u32, reason: RefuseReason) -> Frame {
     Frame::Refuse { transfer: TransferId(transfer), reason }
+}
+
+/// What a peer says that begins or ceases to serve.
+pub(super) fn sharing(on: bool) -> Frame {
+    Frame::Extension { kind: SHARING, body: vec![u8::from(on)] }
 }
 
 pub(super) fn delta(entries: &[(u64, HaveState)]) -> Frame {

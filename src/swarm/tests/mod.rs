@@ -1,6 +1,7 @@
 //! The peer set from outside: what it is told and what it says.
 
 mod announce;
+mod budget;
 mod downloads;
 mod floods;
 mod handshake;

@@ -1,4 +1,4 @@
-use super::harness::{KIB, Node, Sent, accept, hello, id, key, refuse, request};
+use super::harness::{KIB, Node, Sent, accept, hello, id, key, refuse, request, sharing};
 use crate::config::Config;
 use crate::engine::Event;
 use crate::id::{LinkId, TransferId};
@@ -349,10 +349,11 @@ fn who_only_consumes_refuses_and_so_does_who_may_not_share_now() {
     node.say(1, &request(1, key(1)));
     node.forget();
     node.with(|swarm, now, _, _, out| swarm.set_sharing(now, false, out));
-    assert_eq!(node.frames_on(1), [refuse(1, RefuseReason::NotSharing)]);
+    assert_eq!(node.frames_on(1), [refuse(1, RefuseReason::NotSharing), sharing(false)]);
     node.say(1, &request(2, key(1)));
     assert_eq!(node.frames_on(1), [refuse(2, RefuseReason::NotSharing)]);
     node.with(|swarm, now, _, _, out| swarm.set_sharing(now, true, out));
+    assert_eq!(node.frames_on(1), [sharing(true)]);
     node.writable(1);
     node.say(1, &request(3, key(1)));
     assert_eq!(node.frames_on(1), [accept(TransferId(3), 1_000_000)]);
