@@ -13,6 +13,10 @@ const EVENTS = [
   "loadedmetadata",
 ];
 const INTERVAL_MS = 400;
+/** The engine moves the playhead on by itself: while it is where it should be, it is told this seldom. */
+const CALM_MS = 1200;
+/** How far from where it should be is as good as there, in milliseconds. */
+const NEAR_MS = 100;
 /** Holes up to this are jumped over by hls.js (`maxBufferHole` and nudges), in seconds. */
 const HOLE_S = 0.5;
 
@@ -22,22 +26,47 @@ export class PlayheadWatch {
   readonly #tell: PlayheadListener;
   readonly #update = () => this.tell();
   readonly #timer: ReturnType<typeof setInterval>;
+  /** What was told last, and when. */
+  #told = { atMs: 0, positionMs: 0, rateMilli: 0, bufferedMs: 0 };
 
   constructor(media: HTMLMediaElement, tell: PlayheadListener) {
     this.#media = media;
     this.#tell = tell;
     for (const event of EVENTS) media.addEventListener(event, this.#update);
     this.#timer = setInterval(() => {
-      if (!media.paused) this.tell();
+      if (!media.paused && !this.#isAsExpected()) this.tell();
     }, INTERVAL_MS);
     this.tell();
   }
 
   /** Tells it now. */
   tell(): void {
+    const { positionMs, rateMilli, bufferedMs } = this.#look();
+    this.#told = { atMs: performance.now(), positionMs, rateMilli, bufferedMs };
+    this.#tell(positionMs, rateMilli, bufferedMs);
+  }
+
+  #look() {
     const { currentTime, paused, ended, playbackRate, buffered } = this.#media;
-    const rate = paused || ended ? 0 : Math.max(playbackRate, 0);
-    this.#tell(currentTime * 1000, rate * 1000, bufferedAhead(buffered, currentTime) * 1000);
+    return {
+      positionMs: currentTime * 1000,
+      rateMilli: paused || ended ? 0 : Math.max(playbackRate, 0) * 1000,
+      bufferedMs: bufferedAhead(buffered, currentTime) * 1000,
+    };
+  }
+
+  /** Whether the player is where the engine takes it to be, with as much to play. */
+  #isAsExpected(): boolean {
+    const { atMs, positionMs, rateMilli, bufferedMs } = this.#told;
+    const passedMs = performance.now() - atMs;
+    if (passedMs >= CALM_MS) return false;
+    const playedMs = Math.min((passedMs * rateMilli) / 1000, bufferedMs);
+    const now = this.#look();
+    return (
+      now.rateMilli === rateMilli &&
+      Math.abs(now.positionMs - positionMs - playedMs) < NEAR_MS &&
+      Math.abs(now.bufferedMs - bufferedMs + playedMs) < NEAR_MS
+    );
   }
 
   /** Stops watching. */

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { load } from "./modules.mjs";
 
 const { bufferedAhead, PlayheadWatch } = await load("adapter/playhead.ts");
@@ -42,6 +43,31 @@ test("the playhead is told at once, at each event, and no more after the end", (
     [8000, 1500, 4000],
     [8000, 0, 4000],
   ]);
+});
+
+test("a playhead that moves as the engine takes it to is told seldom, a surprise soon", async () => {
+  class Media extends EventTarget {
+    paused = false;
+    ended = false;
+    playbackRate = 1;
+    startedAt = performance.now();
+    jump = 0;
+    get currentTime() {
+      return (performance.now() - this.startedAt) / 1000 + this.jump;
+    }
+    buffered = ranges([0, 100]);
+  }
+  const media = new Media();
+  const told = [];
+  const watch = new PlayheadWatch(media, (positionMs) => told.push(positionMs));
+  await sleep(1000);
+  assert.equal(told.length, 1, "nothing new yet");
+  media.jump = 5;
+  await sleep(500);
+  assert.equal(told.length, 2, "it jumped without an event");
+  await sleep(1700);
+  assert.ok(told.length >= 3, "now and then it is told all the same");
+  watch.destroy();
 });
 
 const fragment = (sn, start, more = {}) => ({
