@@ -1,7 +1,7 @@
 // npm test [-- STAGE...]: sets up what is missing and runs all tests, or only those of the stages named.
 
 import { readFileSync } from "node:fs";
-import { buildPackage, buildTracker, testFiles } from "./lib/build.mjs";
+import { buildPackage, buildSigner, buildTracker, testFiles } from "./lib/build.mjs";
 import { countTests } from "./lib/counts.mjs";
 import { at, duration, exitOnProblem, Problem, run } from "./lib/run.mjs";
 import { setUp } from "./lib/setup.mjs";
@@ -90,7 +90,10 @@ const stages = {
     needs: ["rust", "npm", "chromium", "ffmpeg", "turn", "nats"],
     after: ["build"],
     counts: true,
-    prepare: buildTracker,
+    prepare: async () => {
+      await buildTracker();
+      await buildSigner();
+    },
     steps: () => [nodeTests([...testFiles("tests/browser"), ...testFiles("examples")])],
   },
 };

@@ -40,6 +40,14 @@ export async function buildTracker() {
   return path.join(process.env.CARGO_TARGET_DIR ?? at("target"), "release", "hlswarm-tracker");
 }
 
+/** The signer's program. @returns its path */
+export async function buildSigner() {
+  console.log("build: the signer");
+  const { ok } = await run("cargo", ["build", "--release", "--locked", "--quiet", "-p", "hlswarm-sign"]);
+  if (!ok) throw new Problem("the signer could not be built, see above");
+  return path.join(process.env.CARGO_TARGET_DIR ?? at("target"), "release", "hlswarm-sign");
+}
+
 function fingerprint(sources) {
   const hash = createHash("sha256");
   for (const source of sources) addTo(hash, at(source));

@@ -5,6 +5,7 @@ import { publishLive } from "../../support/live.mjs";
 import { makeHls } from "../../support/media.mjs";
 import { startOrigin } from "../../support/origin.mjs";
 import { root } from "./paths.mjs";
+import { signCopy } from "./signer.mjs";
 import { startTracker } from "./tracker.mjs";
 import { startWorld } from "./world.mjs";
 
@@ -47,6 +48,14 @@ export async function startTestWorld() {
         renditions,
       });
       return `${publish(stream.dir)}${stream.master}`;
+    },
+
+    /** A VOD stream of 30 s with signed records: `{ url, integrity, close() }`, with the options to play it. */
+    async signedVod() {
+      const stream = await makeHls({ kind: "ts", segments: 15, segmentSeconds, renditions: [low] });
+      const { dir, publicKey, close } = signCopy(stream.dir, "a film");
+      const integrity = { mode: "signed", publicKeys: ["00".repeat(32), publicKey], stream: "a film" };
+      return { url: `${publish(dir)}${stream.master}`, integrity, close };
     },
 
     /** The URL of a live stream of 2 s segments. */

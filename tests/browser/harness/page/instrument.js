@@ -23,7 +23,7 @@
     /** Once this many bytes have gone out, nothing more does: a peer that falls silent in the middle. */
     silentAfterBytes: Infinity,
     silent: false,
-    /** Whether to flip one bit in each large message: a peer that serves wrong bytes. */
+    /** A peer that serves wrong bytes: true to flip one bit in each large message, or a kind of `corruptions`. */
     corrupt: false,
     corrupted: 0,
     /** Whether the engine traps at its next call. */
@@ -31,6 +31,38 @@
     trapped: 0,
   };
   window.watch = watch;
+
+  const ACCEPT = 0x05;
+  const HEAD = 9;
+  /** Changes a frame with segment bytes, or the accept before them; nothing says that it is not sent. */
+  const onData = (change) => (bytes) => (bytes[0] === ACCEPT ? bytes : change(bytes));
+  const onLength = (by) => (bytes) => {
+    const view = new DataView(bytes.buffer);
+    if (bytes[0] === ACCEPT && view.getUint32(5) > 0) view.setUint32(5, view.getUint32(5) + by);
+    return bytes;
+  };
+  const earlier = [];
+  /** The payload of another message, of which so many lie between. */
+  const another = (between) =>
+    onData((bytes) => {
+      earlier.push(bytes.slice(HEAD));
+      const other = earlier[Math.max(0, earlier.length - 1 - between)];
+      for (let at = HEAD; at < bytes.length; at++) bytes[at] = other[(at * 7) % other.length];
+      return bytes;
+    });
+  const corruptions = {
+    "one bit": onData((bytes) => {
+      bytes[bytes.length - 1] ^= 1;
+      return bytes;
+    }),
+    "same size": onData((bytes) => bytes.fill(42, HEAD)),
+    "another segment": another(3),
+    "another rendition": another(5),
+    shorter: onLength(-5000),
+    longer: onLength(188),
+    truncated: onData((bytes) => (new DataView(bytes.buffer).getUint32(5) > 40_000 ? undefined : bytes)),
+    empty: onData(() => undefined),
+  };
 
   const bytesOf = (data) =>
     data instanceof ArrayBuffer
@@ -69,11 +101,10 @@
     }
     watch.channelBytes += bytes.length;
     keep(data);
-    if (watch.corrupt && bytes.length > 1000) {
-      const copy = bytes.slice();
-      copy[copy.length - 1] ^= 1;
+    if (watch.corrupt && (bytes.length > 1000 || bytes[0] === ACCEPT)) {
+      const wrong = corruptions[watch.corrupt === true ? "one bit" : watch.corrupt](bytes.slice());
       watch.corrupted++;
-      return send.call(this, copy);
+      return wrong ? send.call(this, wrong) : undefined;
     }
     return send.call(this, data);
   };

@@ -62,6 +62,8 @@ const eventNames = [
   "segmentFailed",
   "fallback",
   "segmentEvicted",
+  "segmentRefused",
+  "recordsRefused",
   "bypassed",
   "peerConnected",
   "peerClosed",

@@ -1,0 +1,110 @@
+// A page that sends wrong bytes, in every way, and what the others play: with signed records and without.
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { startTestWorld } from "./harness/setup.mjs";
+import { until } from "./harness/world.mjs";
+
+let world;
+before(async () => {
+  world = await startTestWorld();
+});
+afterEach(() => world.closeViewers());
+after(() => world?.close());
+
+const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };
+const everything = { hlsConfig: { maxBufferLength: 120 } };
+const holdsAll = ({ cached }) => cached >= 14;
+
+/** Those that make whole blocks of a segment wrong; the others say or send too little or too much. */
+const forged = ["same size", "one bit", "another segment", "another rendition"];
+const kinds = [...forged, "shorter", "longer", "truncated", "empty"];
+
+/** Takes WebCrypto away from hlswarm; the page's own script still compares digests with it. */
+function hideWebCrypto() {
+  const { subtle } = crypto;
+  Object.defineProperty(crypto, "subtle", {
+    get: () => (new Error().stack.split("\n")[2].includes("/hlswarm/") ? undefined : subtle),
+  });
+}
+
+/** A page that has everything and sends it corrupt; another one plays, kind after kind. */
+async function playBesideLiar(url, p2pOptions, kind) {
+  const liar = await world.play("liar", url, { ...everything, p2pOptions });
+  await liar.until("holds it all", holdsAll);
+  await liar.eval((kind) => (window.watch.corrupt = kind), kind);
+  const viewer = await world.play("viewer", url, { hlsConfig: shortBuffer, p2pOptions });
+  await until(`${kind}: something was sent`, () => liar.eval(() => window.watch.corrupted > 0));
+  await viewer.until("plays on", ({ position }) => position > 10);
+  const [report] = await world.verify([viewer]);
+  const banned = report.events.some(({ name, event }) => name === "peerClosed" && event.reason.violation);
+  await world.closeViewers();
+  return { report, banned };
+}
+
+test("with signed records no corrupt byte is played, whatever a page sends", {
+  timeout: 400_000,
+}, async () => {
+  const { url, integrity, close } = await world.signedVod();
+  try {
+    for (const kind of kinds) {
+      const { report, banned } = await playBesideLiar(url, { integrity }, kind);
+      assert.equal(report.stats.integrity.records, 15, kind);
+      assert.equal(banned, forged.includes(kind), `${kind}: banned`);
+      if (forged.includes(kind)) assert.ok(report.stats.integrity.refusedSegments > 0, kind);
+    }
+  } finally {
+    close();
+  }
+});
+
+test("without signatures a corrupt page is shut out", { timeout: 400_000 }, async () => {
+  for (const kind of kinds) {
+    const url = await world.vod("ts");
+    const { report, banned } = await playBesideLiar(url, {}, kind);
+    const { mode, checks, disputes } = report.stats.integrity;
+    console.log(`${kind}: 0 wrong buffers, ${checks} checks, ${disputes} disputes`);
+    assert.equal(mode, "auto");
+    if (forged.includes(kind)) assert.ok(banned, `${kind}: banned`);
+  }
+});
+
+test("honest pages share what is signed, also where WebCrypto is missing", { timeout: 180_000 }, async () => {
+  const { url, integrity, close } = await world.signedVod();
+  try {
+    const p2pOptions = { integrity };
+    const a = await world.play("a", url, { ...everything, p2pOptions });
+    await a.until("holds it all", holdsAll);
+    const b = await world.play("b", url, {
+      hlsConfig: shortBuffer,
+      p2pOptions,
+      open: { before: hideWebCrypto },
+    });
+    await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 300_000);
+    await b.until("plays on", ({ position }) => position > 8);
+    for (const { stats } of await world.verify([a, b])) {
+      assert.equal(stats.integrity.records, 15);
+      assert.ok(stats.integrity.verifiedBytes > 300_000);
+      assert.equal(stats.integrity.refusedSegments, 0);
+    }
+  } finally {
+    close();
+  }
+});
+
+test("without records nothing is shared, playback goes on, and the page is told", async () => {
+  const { integrity, close } = await world.signedVod();
+  close();
+  const url = await world.vod("ts");
+  const viewers = [];
+  for (const name of ["a", "b"]) {
+    viewers.push(await world.play(name, url, { hlsConfig: shortBuffer, p2pOptions: { integrity } }));
+    await viewers.at(-1).until("plays", ({ position }) => position > 4);
+  }
+  const told = async () => (await viewers[0].report()).events.find(({ name }) => name === "recordsRefused");
+  const { event } = await until("the page is told", told, { timeoutMs: 60_000 });
+  assert.match(event.reason, /\.m3u8\.hsig: HTTP status 404/);
+  for (const report of await world.verify(viewers)) {
+    assert.equal(report.p2pBytes, 0);
+    assert.ok(report.position > 4);
+  }
+});
