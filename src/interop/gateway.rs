@@ -11,7 +11,7 @@ use crate::wire::{
 
 use super::command::{Command, CommandError, Joiner, Subject, is_framed};
 use super::ids::Ids;
-use super::uploads::Serving;
+use super::uploads::{Serving, Waiting};
 
 /// Segments of one announcement that are remembered: more than our own map of a peer holds.
 const MAX_ANNOUNCED: usize = 16 * 1024;
@@ -92,6 +92,9 @@ pub struct Gateway {
     late: TransferId,
     next_request: u64,
     pub(super) serving: Option<Serving>,
+    pub(super) waiting: Option<Waiting>,
+    /// When a request was passed on to our side last.
+    pub(super) passed_at: Time,
     pub(super) next_transfer: TransferId,
     /// When to tell the peer what we have.
     pub(super) announce_at: Option<Time>,
@@ -115,6 +118,8 @@ impl Gateway {
             late: TransferId(0),
             next_request: 0,
             serving: None,
+            waiting: None,
+            passed_at: Time::ZERO,
             next_transfer: TransferId(0),
             announce_at: setup.shares.then_some(now),
             told: None,
@@ -215,7 +220,7 @@ impl Gateway {
                 if effects.is_empty() { vec![Effect::life()] } else { effects }
             }
             Ok(Command::Request { segment, request, from }) => {
-                self.requested(Subject { segment, request }, from, ids, store)
+                self.requested(now, Subject { segment, request }, from, ids, store)
             }
             Ok(Command::Cancel(about)) => self.cancelled(about),
             Ok(Command::Data { segment, request, bytes }) => {

@@ -11,8 +11,24 @@ use super::command::{Command, Subject};
 use super::gateway::{Effect, Gateway};
 use super::ids::Ids;
 
-/// A stock peer has no word for "busy": it is told that the segment is absent, and after this long that it is there.
+/// A stock peer has no word for "busy", and a segment that is said to be absent it no longer expects of us but asks for
+/// the next one at once. So a request that cannot be served now is tried again after this long ...
+const RETRY: Duration = Duration::from_millis(250);
+/// ... and so often: a stock peer waits two seconds. Then the segment is absent, and after a second it is there again.
+const TRIES: u32 = 5;
 const BUSY: Duration = Duration::from_secs(1);
+/// A stock peer does not know how many requests we take. They are passed on no faster than this; with a cancel for each
+/// that is within `limits.requestsPerSecond`.
+const SPACING: Duration = Duration::from_millis(110);
+
+/// A request that waits to be passed on.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Waiting {
+    about: Subject,
+    from: u64,
+    at: Time,
+    tries: u32,
+}
 
 /// A request of the peer that our side is serving.
 #[derive(Clone, Copy, Debug)]
@@ -20,6 +36,7 @@ pub(super) struct Serving {
     transfer: TransferId,
     about: Subject,
     from: u32,
+    tries: u32,
     /// Bytes that are still to be sent; `None` before our side accepted.
     left: Option<u32>,
 }
@@ -28,12 +45,42 @@ impl Gateway {
     /// The peer asks for a segment. A stock peer waits for one at a time: what it asked for before is over.
     pub(super) fn requested(
         &mut self,
+        now: Time,
         about: Subject,
         from: u64,
         ids: &Ids<'_>,
         store: &dyn SegmentStore,
     ) -> Vec<Effect> {
         let mut effects = self.end_serving();
+        if now < self.passed_at + SPACING {
+            self.waiting = Some(Waiting { about, from, at: self.passed_at + SPACING, tries: 0 });
+        } else {
+            effects.extend(self.pass_on(now, Waiting { about, from, at: now, tries: 0 }, ids, store));
+        }
+        effects
+    }
+
+    /// When a request that waits is due.
+    pub fn retry_due(&self) -> Option<Time> {
+        self.waiting.map(|waiting| waiting.at)
+    }
+
+    /// Passes a request on that has waited, if it is due.
+    pub fn retry(&mut self, now: Time, ids: &Ids<'_>, store: &dyn SegmentStore) -> Vec<Effect> {
+        match self.waiting.take_if(|waiting| waiting.at <= now) {
+            Some(waiting) => self.pass_on(now, waiting, ids, store),
+            None => Vec::new(),
+        }
+    }
+
+    fn pass_on(
+        &mut self,
+        now: Time,
+        Waiting { about, from, tries, .. }: Waiting,
+        ids: &Ids<'_>,
+        store: &dyn SegmentStore,
+    ) -> Vec<Effect> {
+        let mut effects = Vec::new();
         let whole = ids.key(about.segment).and_then(|key| {
             let stored = store.segment(key).filter(|stored| stored.shareable)?;
             let total = stored.total_bytes.filter(|total| store.contiguous_from(key, 0) >= *total)?;
@@ -48,7 +95,8 @@ impl Gateway {
         };
         let transfer = self.next_transfer;
         self.next_transfer = TransferId(transfer.0.wrapping_add(1));
-        self.serving = Some(Serving { transfer, about, from, left: None });
+        self.passed_at = now;
+        self.serving = Some(Serving { transfer, about, from, tries, left: None });
         effects.push(Effect::frame(&Frame::Request { transfer, key, resource_offset, at: from, len: 0 }));
         effects
     }
@@ -58,10 +106,12 @@ impl Gateway {
         if self.serving.is_some_and(|serving| serving.about.request == about.request) {
             return self.end_serving();
         }
+        self.waiting.take_if(|waiting| waiting.about.request == about.request);
         vec![Effect::frame(&Frame::Extension { kind: 0xff, body: Vec::new() })]
     }
 
     fn end_serving(&mut self) -> Vec<Effect> {
+        self.waiting = None;
         let over = self.serving.take();
         over.map(|serving| Effect::frame(&Frame::Cancel { transfer: serving.transfer })).into_iter().collect()
     }
@@ -84,6 +134,12 @@ impl Gateway {
         };
         self.serving = None;
         if matches!(reason, RefuseReason::Busy | RefuseReason::RateLimited) {
+            let Serving { about, from, tries, left, .. } = serving;
+            if tries < TRIES && left.is_none() {
+                let from = from.into();
+                self.waiting = Some(Waiting { about, from, at: now + RETRY, tries: tries + 1 });
+                return Vec::new();
+            }
             self.announce_again_at(now + BUSY);
         }
         self.send(&Command::Absent(serving.about))

@@ -97,13 +97,40 @@ impl Engine {
         for link in due {
             let Some(ids) = self.interop.ids(&self.timeline, link) else { continue };
             let id = |key: SegmentKey| ids.id(key);
-            let loaded = self.cache.of_track(ids.track).filter_map(|(key, _)| id(key)).collect();
+            let verified = |key: &SegmentKey| self.kept.get(key).is_some_and(|kept| kept.provenance.verified);
+            let cached = self.cache.of_track(ids.track).map(|(key, _)| key).filter(verified);
+            let loaded = cached.filter_map(id).collect();
             let loading = self.downloads.iter().filter(|download| download.http.is_some());
             let loading = loading.filter_map(|download| id(download.key)).collect();
             let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
             let effects = gateway.announce(loaded, loading);
             self.apply(link, effects);
         }
+    }
+
+    /// Passes on what stock peers asked for while it could not be served.
+    pub(super) fn retry_stock_requests(&mut self) {
+        let now = self.now;
+        let due = |gateway: &Gateway| gateway.retry_due().is_some_and(|at| at <= now);
+        let gateways = self.interop.gateways.iter();
+        let links: Vec<LinkId> =
+            gateways.filter(|(_, gateway)| due(gateway)).map(|(link, _)| *link).collect();
+        for link in links {
+            let store = Store {
+                cache: &self.cache,
+                downloads: &self.downloads,
+                kept: &self.kept,
+                timeline: &self.timeline,
+                cut_through: false,
+                signed_only: self.guard.is_signed(),
+                guard: &self.guard,
+            };
+            let Some(ids) = self.interop.ids(&self.timeline, link) else { continue };
+            let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
+            let effects = gateway.retry(now, &ids, &store);
+            self.apply(link, effects);
+        }
+        self.take_notices();
     }
 
     /// The playlist of a track changed: what its stock peers have may have become known.

@@ -113,11 +113,14 @@ impl Engine {
         self.follow_player();
         self.tick_stock_swarms();
         self.tell_stock_peers();
+        self.retry_stock_requests();
     }
 
     /// When [`Engine::tick_interop`] is due.
     pub(super) fn interop_deadline(&self) -> Option<Deadline> {
-        let announcements = self.interop.gateways.values().filter_map(Gateway::announce_due).min();
+        let gateways = self.interop.gateways.values();
+        let due = gateways.flat_map(|gateway| [gateway.announce_due(), gateway.retry_due()]);
+        let announcements = due.flatten().min();
         let leaving = self.interop.streams.iter().filter_map(Stream::leaves_at).min();
         let signals = self.interop.streams.iter().filter_map(|stream| stream.signal.next_deadline());
         [

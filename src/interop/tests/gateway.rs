@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use proptest::prelude::*;
+
 use crate::config::LimitsConfig;
 use crate::engine::{SegmentInfo, TimelineUpdate, TrackKind};
 use crate::id::{BlobId, Id20, SegmentKey, SwarmId, TrackId, TransferId};
@@ -73,8 +75,10 @@ impl World {
             shares: true,
         };
         let (gateway, effects) = Gateway::new(Time::ZERO, setup);
+        // No request came for a while.
+        let now = Time::from_millis(10_000);
         assert!(matches!(frames(&effects)[..], [Frame::Hello { peer, .. }] if peer == setup.peer));
-        World { timeline, numbering, gateway, now: Time::ZERO }
+        World { timeline, numbering, gateway, now }
     }
 
     fn vod() -> World {
@@ -86,6 +90,13 @@ impl World {
         assert!(self.gateway.is_command(&message));
         let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
         self.gateway.incoming(self.now, &message, &ids, &Kept)
+    }
+
+    /// Time passes.
+    fn wait(&mut self, ms: u64) -> Vec<Effect> {
+        self.now = self.now + Duration::from_millis(ms);
+        let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
+        self.gateway.retry(self.now, &ids, &Kept)
     }
 
     fn says(&mut self, frame: &Frame) -> Vec<Effect> {
@@ -348,34 +359,46 @@ fn a_new_request_ends_the_one_before_and_a_cancel_its_own() {
     let mut world = World::vod();
     world.hears(&Command::Request { segment: 4, request: 1, from: 0 });
     let second = frames(&world.hears(&Command::Request { segment: 6, request: 2, from: 0 }));
-    assert!(matches!(
-        second[..],
-        [Frame::Cancel { transfer: TransferId(0) }, Frame::Request { transfer: TransferId(1), .. }]
-    ));
+    assert_eq!(second, [Frame::Cancel { transfer: TransferId(0) }], "and it is passed on soon");
+    let second = frames(&world.wait(110));
+    assert!(matches!(second[..], [Frame::Request { transfer: TransferId(1), .. }]), "{second:?}");
     assert_eq!(frames(&world.hears(&Command::Cancel(Subject { segment: 4, request: 1 }))), []);
     let cancelled = frames(&world.hears(&Command::Cancel(Subject { segment: 6, request: 2 })));
     assert_eq!(cancelled, [Frame::Cancel { transfer: TransferId(1) }]);
     assert!(
         !world.gateway.outgoing_body(&encode_data_head(DataHead { transfer: TransferId(1), at: 0 }), 5).0
     );
+    // One that waits is cancelled without a word.
+    world.hears(&Command::Request { segment: 6, request: 3, from: 0 });
+    assert!(world.gateway.retry_due().is_some());
+    world.hears(&Command::Cancel(Subject { segment: 6, request: 3 }));
+    assert_eq!(world.gateway.retry_due(), None);
 }
 
 #[test]
-fn a_refusal_is_an_absence_and_a_busy_one_is_taken_back_soon() {
+fn a_refusal_is_an_absence_and_a_busy_one_is_tried_again_first() {
     let mut world = World::vod();
     let ours = announcement(&[0, 2, 4], &[]);
     let Command::Announcement { loaded, loading } = ours.clone() else { unreachable!() };
     assert_eq!(sent(&world.gateway.announce(loaded.clone(), loading.clone())), std::slice::from_ref(&ours));
     assert_eq!(world.gateway.announce(loaded.clone(), loading.clone()), [], "nothing is new");
     assert_eq!(world.gateway.announce_due(), None);
-    world.hears(&Command::Request { segment: 4, request: 1, from: 0 });
+    world.hears(&Command::Request { segment: 4, request: 1, from: 7 });
     let about = Subject { segment: 4, request: 1 };
-    let refused = world.says(&Frame::Refuse { transfer: TransferId(0), reason: RefuseReason::Busy });
+    for round in 0..5 {
+        let busy = Frame::Refuse { transfer: TransferId(round), reason: RefuseReason::Busy };
+        assert_eq!(world.says(&busy), [], "a stock peer would ask for the next segment at once");
+        assert_eq!(frames(&world.wait(249)), []);
+        let again = frames(&world.wait(1));
+        assert!(matches!(again[..], [Frame::Request { at: 7, .. }]), "{again:?}");
+    }
+    let refused = world.says(&Frame::Refuse { transfer: TransferId(5), reason: RefuseReason::Busy });
     assert_eq!(sent(&refused), [Command::Absent(about)]);
     assert_eq!(world.gateway.announce_due(), Some(world.now + Duration::from_secs(1)));
     assert_eq!(sent(&world.gateway.announce(loaded, loading)), [ours], "although nothing is new");
+    world.wait(1000);
     world.hears(&Command::Request { segment: 4, request: 2, from: 0 });
-    world.says(&Frame::Refuse { transfer: TransferId(1), reason: RefuseReason::Absent });
+    world.says(&Frame::Refuse { transfer: TransferId(6), reason: RefuseReason::Absent });
     assert_eq!(world.gateway.announce_due(), None);
 }
 
@@ -404,4 +427,102 @@ fn nonsense_closes_and_the_unknown_is_skipped() {
     world.asks(1, 1003, 0);
     let endless = world.hears(&Command::Data { segment: 3, request: 1, bytes: 1 << 40 });
     assert!(matches!(endless[..], [Effect::Violation(_)]));
+}
+
+#[derive(Clone, Debug)]
+enum Event {
+    Command(Command),
+    Body(u32),
+    Ask { sequence: u64, at: u32 },
+    Cancel,
+    Pass(u64),
+}
+
+fn any_event() -> impl Strategy<Value = Event> {
+    let subject = (0u64..25, 0u64..8).prop_map(|(segment, request)| Subject { segment, request });
+    let ids = proptest::collection::vec(0u64..25, 0..20);
+    let command =
+        prop_oneof![
+            (ids.clone(), ids).prop_map(|(loaded, loading)| Command::Announcement { loaded, loading }),
+            (subject.clone(), 0u64..200_000)
+                .prop_map(|(Subject { segment, request }, from)| Command::Request { segment, request, from }),
+            (subject.clone(), 0u64..2000).prop_map(|(Subject { segment, request }, bytes)| Command::Data {
+                segment,
+                request,
+                bytes
+            }),
+            subject.clone().prop_map(Command::Completed),
+            subject.clone().prop_map(Command::Absent),
+            subject.prop_map(Command::Cancel),
+        ];
+    prop_oneof![
+        4 => command.prop_map(Event::Command),
+        2 => (1u32..1500).prop_map(Event::Body),
+        2 => (1000u64..1020, 0u32..5000).prop_map(|(sequence, at)| Event::Ask { sequence, at }),
+        1 => Just(Event::Cancel),
+        1 => (0u64..4000).prop_map(Event::Pass),
+    ]
+}
+
+proptest! {
+    /// Whatever a stock peer says in whatever order, our side hears a peer that keeps to our protocol: data only between an
+    /// accept and the end, in order, and one answer to each request.
+    #[test]
+    fn our_side_hears_a_sound_peer(events in proptest::collection::vec(any_event(), 0..80)) {
+        let mut world = World::vod();
+        let mut transfer = 0;
+        // Of the download under way: its number, and once accepted the next byte and the end.
+        let mut open: Option<(TransferId, Option<(u32, u32)>)> = None;
+        for event in events {
+            let effects = match event {
+                Event::Command(command) => world.hears(&command),
+                Event::Body(len) => {
+                    let head = world.gateway.body(len);
+                    match &mut open {
+                        Some((number, Some((next, end)))) => {
+                            prop_assert_eq!(head, DataHead { transfer: *number, at: *next });
+                            *next += len;
+                            if next >= end {
+                                open = None;
+                            }
+                        }
+                        Some((number, None)) => prop_assert_ne!(head.transfer, *number, "not accepted"),
+                        None => {}
+                    }
+                    Vec::new()
+                }
+                Event::Ask { sequence, at } => {
+                    if open.is_some() {
+                        continue;
+                    }
+                    transfer += 1;
+                    open = Some((TransferId(transfer), None));
+                    world.asks(transfer, sequence, at)
+                }
+                Event::Cancel => match open.take() {
+                    Some((transfer, _)) => world.says(&Frame::Cancel { transfer }),
+                    None => Vec::new(),
+                },
+                Event::Pass(ms) => {
+                    world.now = world.now + Duration::from_millis(ms);
+                    Vec::new()
+                }
+            };
+            for frame in frames(&effects) {
+                match frame {
+                    Frame::Accept { transfer, total_bytes } => {
+                        let Some((number, stage @ None)) = &mut open else { panic!("accepted out of turn") };
+                        prop_assert_eq!(*number, transfer);
+                        let Some(Effect::Frame(_)) = effects.last() else { panic!("no frame") };
+                        *stage = Some((world.gateway.body(0).at, total_bytes));
+                    }
+                    Frame::Refuse { transfer, .. } => {
+                        prop_assert_eq!(open.take().map(|(number, _)| number), Some(transfer));
+                    }
+                    Frame::HaveDelta { .. } | Frame::Have { .. } | Frame::Request { .. } | Frame::Cancel { .. } => {}
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+    }
 }
