@@ -1,7 +1,9 @@
 // One swarm with p2p-media-loader as it is published: pages of both kinds share a stream in both directions.
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
+import { startReferenceTracker } from "../../bench/trackers.mjs";
 import { startTestWorld } from "./harness/setup.mjs";
+import { until } from "./harness/world.mjs";
 
 let world;
 before(async () => {
@@ -46,4 +48,49 @@ test("without the option nobody of another kind is met", async () => {
   const [report] = await world.verify([b]);
   assert.equal(report.peers, 0);
   assert.equal(report.p2pBytes, 0);
+});
+
+test("two stock viewers and two of ours share a live stream through bittorrent-tracker", async () => {
+  const tracker = await startReferenceTracker();
+  try {
+    const url = await world.live({ window: 8 });
+    const trackers = [tracker.url];
+    const viewers = [];
+    for (const [play, name] of [
+      [stock, "stock 1"],
+      [ours, "ours 1"],
+      [stock, "stock 2"],
+      [ours, "ours 2"],
+    ]) {
+      viewers.push(await play(name, url, { trackers }));
+      await viewers.at(-1).until("plays", ({ started }) => started);
+    }
+    for (const viewer of viewers) await viewer.until("has two peers or more", ({ peers }) => peers >= 2);
+    const statuses = () => Promise.all(viewers.map((viewer) => viewer.status()));
+    const total = (list, key, kind) =>
+      list.filter((_, i) => i % 2 === kind).reduce((sum, it) => sum + it[key], 0);
+    await until(
+      "both kinds give and take",
+      async () => {
+        const now = await statuses();
+        const both = ["p2pBytes", "uploadedBytes"];
+        return both.every((key) => [0, 1].every((kind) => total(now, key, kind) > 300_000));
+      },
+      { explain: async () => JSON.stringify(await statuses()) },
+    );
+    const reports = await world.verify(viewers);
+    for (const report of [reports[1], reports[3]]) {
+      const peers = report.stats.peerList.map(({ peer }) => peer);
+      const own = peers.filter((peer) => peer.startsWith("-HS"));
+      assert.ok(own.length <= 1, `one link to the other viewer of ours: ${peers}`);
+      assert.ok(
+        peers.some((peer) => peer.startsWith("-PM")),
+        peers.join(),
+      );
+    }
+  } finally {
+    // It waits for those who are connected.
+    await world.closeViewers();
+    await tracker.close();
+  }
 });
