@@ -190,6 +190,10 @@ const TABLE: &[(&str, &[&str])] = &[
         "random members, a share by nearness",
         &["offers_are_spread_evenly_over_a_swarm", "neighbours_get_their_share_of_the_offers"],
     ),
+    (
+        "then by a database: network, country",
+        &["viewers_of_one_network_and_then_of_one_country_are_near", "what_is_no_database_is_named"],
+    ),
     ("no seeder for a seeder", &["seeders_are_not_offered_to_seeders"]),
     (
         "complete and incomplete in the reply",

@@ -4,6 +4,7 @@ mod net;
 
 use std::io::{Read, Write};
 
+use net::mmdb::{Value as Entry, database};
 use net::{Client, Process, announce, certificate, temp_file};
 use serde_json::{Value, json};
 
@@ -361,6 +362,72 @@ fn an_address_that_storms_is_not_served_and_others_are() {
     }
     assert!(upgrade("192.0.2.1").starts_with("HTTP/1.1 429 "));
     assert!(upgrade("192.0.2.2").starts_with("HTTP/1.1 101 "));
+}
+
+/// Databases tell that two viewers of different neighbourhoods are of one network, or of one country.
+#[test]
+fn viewers_of_one_network_and_then_of_one_country_are_near() {
+    let address = |text: &str| text.parse::<std::net::Ipv4Addr>().unwrap();
+    let asn = |number| Entry::Map(vec![("autonomous_system_number", Entry::Number(number))]);
+    let country = |code| Entry::Map(vec![("country", Entry::Map(vec![("iso_code", Entry::Text(code))]))]);
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = temp_file(name, "");
+        std::fs::write(&path, bytes).unwrap();
+        path
+    };
+    let asns = write(
+        "asn.mmdb",
+        database(&[(address("198.51.0.0"), 16, asn(64_500)), (address("203.0.0.0"), 16, asn(64_501))]),
+    );
+    let countries = write(
+        "country.mmdb",
+        database(&[
+            (address("198.51.0.0"), 16, country("AT")),
+            (address("203.0.0.0"), 16, country("AT")),
+            (address("192.0.0.0"), 16, country("JP")),
+        ]),
+    );
+    let config = temp_file(
+        "geo.toml",
+        &format!(
+            "[server]\ntrusted_proxies = [\"127.0.0.0/8\"]\n[matching]\ndatabases = [\"{asns}\", \"{countries}\"]\n\
+             [limits]\nnear_percent = 100\nmin_interval_secs = 0\nreceived_offers_per_second = 0\n"
+        ),
+    );
+    let tracker = Process::start(&config);
+    let join = |name: &str, ip: &str| {
+        let mut client = Client::connect_with(&tracker, &format!("X-Forwarded-For: {ip}\r\n"));
+        client.send(&announce(name, 0));
+        assert!(client.receive()["interval"].is_u64());
+        client
+    };
+    // Each in a neighbourhood of its own.
+    let mut same_network = join("network", "198.51.7.1");
+    let mut same_country = join("country", "203.0.7.1");
+    let mut far: Vec<Client> = (0..20).map(|n| join(&format!("far{n}"), &format!("192.0.{n}.1"))).collect();
+    let mut anna = join("anna", "198.51.100.1");
+    for _ in 0..30 {
+        anna.send(&announce("anna", 1));
+        assert!(anna.receive()["interval"].is_u64());
+    }
+    let offers = |client: &mut Client| {
+        // A scrape is answered after everything that was sent before.
+        client.send(&json!({"action": "scrape", "info_hash": net::SWARM}));
+        (0..).take_while(|_| client.receive().get("files").is_none()).count()
+    };
+    // Of thirty, each by chance with one in two-and-twenty if the databases were not read; a draw may miss, seldom.
+    let near = offers(&mut same_network);
+    assert!(near >= 20, "{near}");
+    drop(same_network);
+    net::eventually(|| tracker.get("/stats.json").contains("\"peers\": 22"));
+    for _ in 0..30 {
+        anna.send(&announce("anna", 1));
+        assert!(anna.receive()["interval"].is_u64());
+    }
+    let near = offers(&mut same_country);
+    assert!(near >= 20, "{near}");
+    let far = far.iter_mut().map(offers).sum::<usize>();
+    assert!(far <= 20, "{far}");
 }
 
 #[test]

@@ -94,8 +94,8 @@ settings! {
         swarms_per_connection: usize = 8,
         /// Swarms in one scrape.
         swarms_per_scrape: usize = 64,
-        /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), if there are any. The
-        /// others go to anybody, so that a swarm does not fall apart.
+        /// How many of 100 offers go to members of the same neighbourhood (IPv4 /24, IPv6 /48), network or country, the
+        /// nearest first, if there are any. The others go to anybody, so that a swarm does not fall apart.
         near_percent: usize = 40,
         /// So many neighbourhoods (IPv4 /24, IPv6 /48) must report a peer for bad data before the swarm is closed to it for a
         /// while. Only reports of viewers that the tracker introduced to it count. 0: reports are not taken.

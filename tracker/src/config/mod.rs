@@ -77,6 +77,16 @@ settings! {
 }
 
 settings! {
+    /// Who is introduced to whom. Read again on SIGHUP.
+    pub struct MatchingSettings {
+        /// Databases in MaxMind's format (.mmdb) that tell the network (ASN) or the country of an address, several if each
+        /// tells one. Viewers of the same network, then of the same country, count as near when no neighbour is there;
+        /// see `limits.near_percent`. Empty: only addresses tell who is near.
+        databases: Vec<String> = Vec::new(),
+    }
+}
+
+settings! {
     /// What is logged, on standard error.
     pub struct LogSettings {
         /// "error", "warn", "info", "debug", "trace", or directives as the RUST_LOG variable takes them.
@@ -111,6 +121,8 @@ pub struct Config {
     pub access: AccessSettings,
     /// Several trackers as one.
     pub cluster: ClusterSettings,
+    /// Who is introduced to whom.
+    pub matching: MatchingSettings,
     /// Bounds for clients.
     pub limits: LimitSettings,
     /// What is logged.
@@ -219,6 +231,7 @@ impl Config {
         config.tls.sample("tls", &mut out);
         config.access.sample("access", &mut out);
         config.cluster.sample("cluster", &mut out);
+        config.matching.sample("matching", &mut out);
         config.limits.sample("limits", &mut out);
         config.log.sample("log", &mut out);
         out.truncate(out.trim_end().len());

@@ -35,6 +35,15 @@ impl Net {
     }
 }
 
+/// Where an address is, by a database of the operator. Zeros: not known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Region {
+    /// Number of the autonomous system: whose network it is.
+    pub asn: u32,
+    /// The two letters of the country (ISO 3166-1), as a number.
+    pub country: u16,
+}
+
 impl Prefix {
     /// The neighbourhood that the address is in.
     pub const fn net(self) -> Net {

@@ -3,7 +3,7 @@
 use hlswarm::time::Time;
 use rand::Rng;
 
-use super::admission::Net;
+use super::admission::{Net, Region};
 use super::conn::{ConnId, Membership, Pending, Place};
 use super::rate::{Bucket, Rate};
 use super::swarm::{Member, Swarm};
@@ -64,7 +64,7 @@ impl Registry {
         let token = self.check_token(now, conn, announce)?;
         let completed = announce.event == Event::Completed;
         let Some(state) = self.conns.get_mut(conn) else { return Err(Refusal::Full) };
-        let net = state.ip.net();
+        let (net, region) = (state.ip.net(), state.region);
         state.announced = true;
         let memberships = state.memberships.len();
         if let Some(own) = state.membership_mut(id) {
@@ -100,7 +100,7 @@ impl Registry {
             return Err(Refusal::Full);
         };
         swarm.downloaded += u64::from(completed);
-        let index = swarm.add(Member { conn, peer: announce.member.peer, seeder, net });
+        let index = swarm.add(Member::new(conn, announce.member.peer, seeder, net, region));
         self.members += 1;
         self.joins = self.joins.wrapping_add(1);
         let joined = self.joins;
@@ -247,6 +247,7 @@ impl Registry {
             place: Place::here(conn),
             member: announce.member,
             net: state.ip.net(),
+            region: state.region,
             seeder: swarm.members.get(index as usize).is_some_and(|own| own.seeder),
             trickle: announce.trickle,
         };
@@ -267,7 +268,7 @@ impl Registry {
         let budget = self.limits.received_offers;
         let at = self.swarm_index.get(&from.member.swarm).copied();
         if let Some(swarm) = at.and_then(|at| self.swarms.get(at as usize)).and_then(Option::as_ref) {
-            let near = (from.net, offers.len() * self.limits.near_percent.min(100) / 100);
+            let near = (from.net, from.region, offers.len() * self.limits.near_percent.min(100) / 100);
             swarm.draw(rng, offers.len(), near, &mut chosen, |other| {
                 // A seeder wants nothing of a seeder; a client's own second connection is no peer for it.
                 Place::here(other.conn) != from.place
@@ -306,6 +307,7 @@ pub(super) struct Offering<'a> {
     pub(super) place: Place,
     pub(super) member: protocol::Member<'a>,
     pub(super) net: Net,
+    pub(super) region: Region,
     pub(super) seeder: bool,
     pub(super) trickle: bool,
 }

@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::announce::Offering;
 use super::conn::{ConnId, Given, Pending, Place};
-use super::{ClusterCounters, ClusterSizes, Counts, Mesh, Net, Registry};
+use super::{ClusterCounters, ClusterSizes, Counts, Mesh, Net, Region, Registry};
 use crate::cluster::{self, Answered, Dest, Hearing, NodeId, OffersHead, PassedOn, Trickled};
 use crate::out::Out;
 use crate::protocol::{Answer, Candidates, Member, Offer, Token};
@@ -175,6 +175,8 @@ impl Registry {
             place: Place { node: head.origin, conn: ConnId::from_bits(head.conn) },
             member,
             net: Net::from_bits(head.net),
+            // Not told by others.
+            region: Region::default(),
             seeder: head.seeder,
             trickle: head.trickle,
         };

@@ -6,7 +6,7 @@ use std::time::Duration;
 use hlswarm::id::{PeerId, SwarmId};
 use hlswarm::time::Time;
 
-use super::admission::Prefix;
+use super::admission::{Prefix, Region};
 use super::rate::Bucket;
 use crate::cluster::NodeId;
 
@@ -65,6 +65,7 @@ impl fmt::Display for ConnId {
 #[derive(Debug)]
 pub(crate) struct Conn {
     pub(crate) ip: Prefix,
+    pub(crate) region: Region,
     pub(crate) memberships: Vec<Membership>,
     /// Offers that this connection was sent and has not answered, oldest first.
     pub(crate) pending: Vec<Pending>,
@@ -204,6 +205,7 @@ impl Conn {
     pub(crate) fn new(ip: Prefix) -> Conn {
         Conn {
             ip,
+            region: Region::default(),
             memberships: Vec::new(),
             pending: Vec::new(),
             given: Vec::new(),

@@ -34,7 +34,7 @@ use crate::histogram::Histogram;
 use crate::out::{CloseReason, Out, SendKind};
 use crate::protocol::{Fault, Incoming, Refusal, Token, parse, write_failure};
 
-pub use admission::{Admission, MostConnections, Net, Prefix};
+pub use admission::{Admission, MostConnections, Net, Prefix, Region};
 pub use conn::ConnId;
 pub use limits::Limits;
 pub use rate::{Bucket, Rate};
@@ -219,6 +219,13 @@ impl Registry {
         let conn = self.conns.insert(Conn::new(ip));
         self.plan(now + self.limits.first_announce, Due::FirstAnnounce(conn));
         Ok(conn)
+    }
+
+    /// Where a connection comes from, if that is known. To be told before it announces.
+    pub fn set_region(&mut self, conn: ConnId, region: Region) {
+        if let Some(state) = self.conns.get_mut(conn) {
+            state.region = region;
+        }
     }
 
     /// A connection is closed: it leaves all its swarms.

@@ -11,6 +11,7 @@ mod clock;
 mod core;
 mod end;
 mod gate;
+mod geo;
 mod listen;
 mod mailbox;
 #[cfg(feature = "nats")]

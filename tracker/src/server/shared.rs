@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rustls::ServerConfig;
 
 use super::clock::Clock;
+use super::geo::Geo;
 use super::tls;
 use crate::cluster::{ClusterCounters, ClusterSizes};
 use crate::config::{Config, ConfigError, Lists};
@@ -20,6 +21,7 @@ pub(super) struct Settings {
     pub(super) config: Config,
     pub(super) lists: Lists,
     pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) geo: Geo,
 }
 
 impl Settings {
@@ -27,7 +29,8 @@ impl Settings {
         config.validate()?;
         let lists = Lists::read(&config)?;
         let tls = tls::server_config(&config.tls)?;
-        Ok(Settings { config, lists, tls })
+        let geo = Geo::open(&config.matching.databases)?;
+        Ok(Settings { config, lists, tls, geo })
     }
 }
 

@@ -1,6 +1,8 @@
 //! The binary as a process, and a WebSocket client that can misbehave.
 #![allow(dead_code, reason = "each test file uses its own part")]
 
+pub mod mmdb;
+
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -68,6 +68,8 @@ impl Sock {
         if let Some(token) = &request.token {
             core.registry.set_token(conn, token);
         }
+        let region = core.settings.geo.region(self.ip);
+        core.registry.set_region(conn, region);
         core.bind(conn, self.index);
         self.conn = Some(conn);
         *core.net.http.entry(101).or_default() += 1;
