@@ -137,6 +137,8 @@ async function start({
   }
   const { hls } = state;
   hls.on(Hls.Events.ERROR, (_, data) => {
+    // hls.js reports in this way that a seek made it give a segment up.
+    if (data.details === Hls.ErrorDetails.INTERNAL_ABORTED && !data.fatal) return;
     state.errors.push(
       `hls.js: ${data.fatal ? "fatal " : ""}${data.details} ${data.error?.message ?? ""}`.trim(),
     );
