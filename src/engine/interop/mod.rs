@@ -59,7 +59,9 @@ impl Engine {
             Input::TrackerDown { tracker, why } => self.stock_tracker_down(*tracker, why),
             Input::TrackerText { tracker, text } => self.stock_tracker_text(*tracker, text),
             Input::Network { online, .. } => self.stock_network(*online),
-            Input::UseP2p { enabled: false } | Input::Shutdown => self.leave_stock_swarms(),
+            Input::UseP2p { enabled: false } | Input::Consent { given: false } | Input::Shutdown => {
+                self.leave_stock_swarms();
+            }
             _ => {}
         }
         let link = match &input {
