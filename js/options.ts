@@ -228,7 +228,7 @@ export function parseOptions(options: Options, phone: boolean): ParsedOptions {
   }
   const plain = { ...rest, loader: plainLoader };
   checkPlain(plain, "", problems);
-  const interop = parseInterop(asked, options.segments?.swarmId, problems);
+  const interop = parseInterop(asked, options.segments, problems);
   const { consentRequired } = (isPlain(loader) ? loader : {}) as LoaderOptions;
   return {
     json: problems.length ? "{}" : JSON.stringify(plain),
@@ -261,7 +261,7 @@ function withRelays(plain: LoaderOptions, hooks: Hooks, problems: string[]): Loa
 
 function parseInterop(
   asked: Options["interop"],
-  swarmId: string | undefined,
+  segments: Options["segments"],
   problems: string[],
 ): ParsedOptions["interop"] {
   if (!asked) return null;
@@ -271,7 +271,11 @@ function parseInterop(
     problems.push(refusal("interop", typeof asked === "string" ? asked : JSON.stringify(asked), allowed));
     return null;
   }
-  return { version, swarmId };
+  if (segments?.swarmSecret) {
+    // Swarms of stock viewers are named by the URL alone: the secret would hide nothing.
+    problems.push(refusal("interop", other, "absent beside segments.swarmSecret"));
+  }
+  return { version, swarmId: segments?.swarmId };
 }
 
 function withoutUndefined(object: object): object {

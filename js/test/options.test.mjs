@@ -20,6 +20,17 @@ test("interop is taken out, and what it must be is said", () => {
   assert.match(parse({ with: "p2p-media-loader", when: 1 }), allowed);
 });
 
+test("a hidden swarm cannot be shared with viewers who know it by its URL", () => {
+  const segments = { swarmSecret: "not for the log" };
+  const [problem, ...others] = parseOptions({ interop: "p2p-media-loader", segments }, false).problems;
+  assert.equal(
+    problem,
+    'interop: "p2p-media-loader" is not allowed; it must be absent beside segments.swarmSecret',
+  );
+  assert.deepEqual(others, []);
+  assert.deepEqual(parseOptions({ segments }, false).problems, []);
+});
+
 test("hooks are taken out, the rest stays as it is", () => {
   const validator = () => true;
   const storage = { store() {}, get() {}, remove() {} };
