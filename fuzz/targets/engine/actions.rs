@@ -23,7 +23,8 @@ pub fn start(input: Input8<'_, '_>) -> Result<Shell> {
     let switches: u16 = input.arbitrary()?;
     let on = |bit: u16| switches >> bit & 1 == 1;
     let loader = &mut config.loader;
-    loader.tracker_announce = vec!["wss://a.example/".to_owned(), "wss://b.example/".to_owned()];
+    loader.tracker_announce =
+        ["wss://a.example/", "wss://b.example/"].map(|url| vec![url.to_owned()]).to_vec();
     loader.http_download_ranges = on(0);
     loader.consume_only = on(1) && on(2);
     loader.consent_required = on(3) && on(4);
