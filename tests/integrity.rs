@@ -299,9 +299,12 @@ fn records_come_from_peers_too() {
     assert_eq!(rig.engine.stats().integrity.records, 1);
 }
 
+/// Changes a batch of records after it was signed for.
+type Spoil = fn(&mut Batch);
+
 #[test]
 fn records_of_another_stream_key_or_chain_are_refused() {
-    let cases: [(&str, fn(&mut Batch), &str); 4] = [
+    let cases: [(&str, Spoil, &str); 4] = [
         ("stream", |batch| batch.stream = stream_id("news"), "another stream"),
         ("key", |batch| batch.key_id = 7, "none of integrity.publicKeys"),
         ("chain", |batch| batch.generation_ms = 999_999, "a later chain"),
