@@ -19,8 +19,9 @@ use crate::engine::{Input, LinkCloseCause, relayed};
 use crate::id::LinkId;
 use crate::wire;
 
-/// How long an offerer waits for the answerer to speak first.
-const SPEAK_FIRST_MS: f64 = 150.0;
+/// How long an offerer waits for the answerer to speak first. Ours does as soon as its page has the channel, which a busy
+/// page may hear of late.
+const SPEAK_FIRST_MS: f64 = 2000.0;
 
 /// What a transport that does not tell takes (RFC 8841 section 6.1).
 const DEFAULT_MESSAGE_BYTES: f64 = 65536.0;
