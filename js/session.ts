@@ -304,8 +304,10 @@ export class Session implements Hub, PlayerListener {
     const [manifest, nameOf] = this.#read ?? [];
     const engine = this.#engine;
     if (!interop || !manifest || !nameOf || !engine) return;
+    const { version, swarmId } = interop;
+    const swarmIdOf = (url: string) => swarmId ?? withoutQuery(url);
     this.#tell((shell) => {
-      engine.interop?.tellStreams(shell, interop.version, interop.swarmId, manifest, (kind, url) =>
+      engine.interop?.tellStreams(shell, version, swarmIdOf, manifest, (kind, url) =>
         engine.trackId(nameOf(kind, url)),
       );
     });

@@ -22,6 +22,7 @@ import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
 import { shortenImports } from "./lib/shorten-imports.mjs";
 import { trapPanics } from "./lib/trap-panics.mjs";
+import { trimGlue } from "./lib/trim-glue.mjs";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const at = (...path) => join(root, ...path);
@@ -126,7 +127,7 @@ function buildWasm({ glue: name, features }) {
   const glue = at("pkg", `${name}.js`);
   const short = shortenImports(readFileSync(wasm), readFileSync(glue, "utf8"));
   writeFileSync(wasm, short.wasm);
-  writeFileSync(glue, short.glue);
+  writeFileSync(glue, trimGlue(short.glue));
 }
 
 /** Bundles the TypeScript, writes declarations, and puts the engine beside them. */

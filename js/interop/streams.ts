@@ -1,7 +1,6 @@
 import type { LevelDetails } from "hls.js";
 import type { Shell } from "../../pkg/hlswarm_interop.js";
 import type { ParsedManifest } from "../adapter/player.js";
-import { withoutQuery } from "../adapter/track-name.js";
 
 /** A stream's properties as p2p-media-loader reads them; the engine makes the swarm's name of them. */
 interface Properties {
@@ -25,17 +24,17 @@ const TEXT_CODEC = /^(stpp|wvtt)/i;
  * Tells the engine the streams of a manifest.
  *
  * @param version - "v2" for p2p-media-loader 2.3 to 4.x, "v3" for 5.x.
- * @param swarmId - As configured, if it is.
+ * @param swarmIdOf - The swarm id of a manifest at a URL.
  * @param trackOf - The engine's id of the track at a playlist URL.
  */
 export function tellStreams(
   shell: unknown,
   version: "v2" | "v3",
-  swarmId: string | undefined,
+  swarmIdOf: (url: string) => string,
   manifest: ParsedManifest,
   trackOf: (kind: "main" | "audio", url: string) => string,
 ): void {
-  const name = swarmId ?? withoutQuery(version === "v2" ? responseUrl(manifest) : manifest.requested);
+  const name = swarmIdOf(version === "v2" ? responseUrl(manifest) : manifest.requested);
   const streams = [...mainStreams(version, manifest), ...audioStreams(version, manifest)];
   const seen = new Set<string>();
   const told = streams.flatMap(({ kind, url, properties }) => {
