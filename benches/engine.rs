@@ -133,6 +133,7 @@ fn arrivals(c: &mut Criterion) {
                 // A new viewer when the segment is whole; its set-up is not counted.
                 let (mut rig, remote, transfer, at) = viewer.take().unwrap_or_else(new_viewer);
                 let head = encode_data_head(DataHead { transfer, at });
+                #[expect(clippy::disallowed_methods, reason = "the clock is what a benchmark reads")]
                 let started = Instant::now();
                 let placed = rig.engine.place_frame(rig.now, remote.link, &head, MESSAGE_BYTES);
                 while !matches!(black_box(rig.engine.poll_output()), Output::Wait(_)) {}

@@ -3,7 +3,7 @@
 use crate::engine::CloseReason;
 use crate::id::LinkId;
 use crate::time::Time;
-use crate::wire::{Frame, GoodbyeReason, HaveEntry, SHARING, WireError, decode};
+use crate::wire::{Frame, GoodbyeReason, HaveEntry, SHARING, WAKE, WireError, decode};
 
 use super::Swarm;
 use super::announce::MARK_LIFETIME;
@@ -64,6 +64,7 @@ impl Swarm {
                 self.hello(now, link, &Hello { capabilities, swarm, peer, max_message_bytes }, out)
             }
             Frame::Goodbye { reason } => Err(Close::silent(farewell(reason))),
+            Frame::Extension { kind: WAKE, body } if body.is_empty() => Ok(()),
             _ if !peer.has_greeted() => Err(Close::violation("the first frame is not a hello")),
             Frame::Have { track, discontinuity, first_sequence, loaded } => {
                 self.announcement(now, link, out, |have, _| {

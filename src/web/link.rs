@@ -19,9 +19,10 @@ use crate::engine::{Input, LinkCloseCause, relayed};
 use crate::id::LinkId;
 use crate::wire;
 
-/// How long an offerer waits for the answerer to speak first. Ours does as soon as its page has the channel, which a busy
-/// page may hear of late.
-const SPEAK_FIRST_MS: f64 = 2000.0;
+/// How long an offerer waits for the answerer to speak first, before it sends a wake.
+const SPEAK_FIRST_MS: f64 = 150.0;
+/// How long it waits after that, before it says its hello all the same.
+const WAKE_MS: f64 = 2000.0;
 
 /// What a transport that does not tell takes (RFC 8841 section 6.1).
 const DEFAULT_MESSAGE_BYTES: f64 = 65536.0;
@@ -56,6 +57,7 @@ pub struct Link {
     told_up: Cell<bool>,
     /// Ends an offerer's wait for the answerer to speak first.
     silence: Timer,
+    woken: Cell<bool>,
     /// Whether our description was handed to the engine.
     described: Cell<bool>,
     gather_limit: Timer,
@@ -90,7 +92,8 @@ impl Link {
                 control_bytes: driver.control_bytes.saturating_add(1),
                 relay_only: driver.relay_only,
                 told_up: Cell::new(false),
-                silence: Timer::new(move || with(&unheard, |link| link.up())),
+                silence: Timer::new(move || with(&unheard, |link| link.unheard())),
+                woken: Cell::new(false),
                 described: Cell::new(false),
                 gather_limit: Timer::new(move || with(&due, Link::gather_limit_passed)),
                 gathered_enough: Cell::new(false),
@@ -261,6 +264,15 @@ impl Link {
         if let Some(driver) = self.driver.upgrade() {
             driver.link_down(self.id, cause);
         }
+    }
+
+    /// The answerer has not spoken. What is sent now may be lost, so it is nothing that matters; often it is what makes
+    /// the answerer's page hear of the channel.
+    fn unheard(&self) {
+        if self.woken.replace(true) || self.send(&Uint8Array::from(&[wire::WAKE][..])).is_err() {
+            return self.up();
+        }
+        self.silence.set(WAKE_MS);
     }
 
     /// Says that the channel is open, once. An answerer's channel is open before its event comes.

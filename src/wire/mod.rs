@@ -24,7 +24,7 @@ pub use encode::{encode, encode_data_head};
 pub use error::WireError;
 pub use frame::{
     Capabilities, Claim, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
-    SHARING,
+    SHARING, WAKE,
 };
 
 /// The lowest protocol version that this crate speaks.

@@ -3,7 +3,7 @@ use crate::config::Config;
 use crate::engine::{CloseReason, Event};
 use crate::id::{LinkId, SwarmId};
 use crate::swarm::SwarmNotice;
-use crate::wire::{Capabilities, Frame, GoodbyeReason, HaveState};
+use crate::wire::{Capabilities, Frame, GoodbyeReason, HaveState, WAKE};
 
 fn goodbye(reason: GoodbyeReason) -> Sent {
     Sent::Control(Frame::Goodbye { reason })
@@ -117,6 +117,15 @@ fn the_hello_comes_first_and_once() {
     let mut node = Node::linked();
     node.say(1, &hello(9));
     node.assert_violation(1, "second hello");
+}
+
+#[test]
+fn an_empty_wake_may_come_before_the_hello() {
+    let mut node = Node::default();
+    node.up(1, Some(id(9)), true);
+    node.say(1, &Frame::Extension { kind: WAKE, body: Vec::new() });
+    node.say(1, &Frame::Extension { kind: WAKE, body: vec![0] });
+    node.assert_violation(1, "first frame is not a hello");
 }
 
 #[test]
