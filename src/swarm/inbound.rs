@@ -59,12 +59,19 @@ impl Swarm {
     ) -> Result<(), Close> {
         let Some(peer) = self.peer(link) else { return Ok(()) };
         match frame {
+            // A hello is said again when the first may have been lost.
+            Frame::Hello { peer: id, .. } if peer.has_greeted() && peer.id == Some(id) => Ok(()),
             Frame::Hello { .. } if peer.has_greeted() => Err(Close::violation("a second hello")),
             Frame::Hello { capabilities, swarm, peer, max_message_bytes, .. } => {
                 self.hello(now, link, &Hello { capabilities, swarm, peer, max_message_bytes }, out)
             }
             Frame::Goodbye { reason } => Err(Close::silent(farewell(reason))),
-            Frame::Extension { kind: WAKE, body } if body.is_empty() => Ok(()),
+            Frame::Extension { kind: WAKE, body } if body.is_empty() => {
+                if !peer.has_greeted() {
+                    self.say_hello(link, out);
+                }
+                Ok(())
+            }
             _ if !peer.has_greeted() => Err(Close::violation("the first frame is not a hello")),
             Frame::Have { track, discontinuity, first_sequence, loaded } => {
                 self.announcement(now, link, out, |have, _| {

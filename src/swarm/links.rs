@@ -51,6 +51,14 @@ impl Swarm {
             first_nonce,
             &self.limits,
         );
+        self.links.insert(place, new);
+        self.say_hello(link, out);
+        self.plan_link(link);
+    }
+
+    /// Tells a peer who we are.
+    pub(super) fn say_hello(&self, link: LinkId, out: &mut SwarmOut<'_>) {
+        let Some(peer) = self.peer(link) else { return };
         let capabilities = match (self.consume_only, self.told_sharing) {
             (true, _) => Capabilities::default(),
             (false, true) => Capabilities::UPLOADS.with(Capabilities::CUT_THROUGH),
@@ -62,11 +70,9 @@ impl Swarm {
             capabilities,
             swarm: self.swarm,
             peer: self.own,
-            max_message_bytes: self.message_bytes.min(max_message_bytes),
+            max_message_bytes: self.message_bytes.min(peer.transport_bytes),
         };
         out.frame(link, &hello);
-        self.links.insert(place, new);
-        self.plan_link(link);
     }
 
     fn admit(&self, peer: Option<PeerId>, max_message_bytes: u32) -> Result<(), Close> {

@@ -266,8 +266,8 @@ impl Link {
         }
     }
 
-    /// The answerer has not spoken. What is sent now may be lost, so it is nothing that matters; often it is what makes
-    /// the answerer's page hear of the channel.
+    /// The answerer was not heard. Chromium loses now and then what an answerer sends in the very event that brings it the
+    /// channel: a wake makes it say that again.
     fn unheard(&self) {
         if self.woken.replace(true) || self.send(&Uint8Array::from(&[wire::WAKE][..])).is_err() {
             return self.up();

@@ -123,8 +123,7 @@ pub struct Claim {
 /// The kind of the extension by which a peer says that it serves requests (one byte: 1) or, for now, does not (0).
 pub const SHARING: u8 = 0x88;
 
-/// The kind of the empty extension that may come before the hello and means nothing: it opens the channel on the other
-/// side, and may be lost.
+/// The kind of the empty extension by which an offering side that hears nothing asks for a hello that may have been lost.
 pub const WAKE: u8 = 0xff;
 
 /// The head of a data frame. The payload follows it to the end of the message and never enters the engine.

@@ -115,17 +115,28 @@ fn the_hello_comes_first_and_once() {
     node.say(1, &Frame::Ping { nonce: 1 });
     node.assert_violation(1, "first frame is not a hello");
     let mut node = Node::linked();
-    node.say(1, &hello(9));
+    node.say(1, &hello(8));
     node.assert_violation(1, "second hello");
 }
 
 #[test]
-fn an_empty_wake_may_come_before_the_hello() {
+fn a_wake_asks_for_the_hello_again_until_one_has_come() {
+    let wake = |body| Frame::Extension { kind: WAKE, body };
+    let is_hello = |sent: &Sent| matches!(sent, Sent::Control(Frame::Hello { .. }));
     let mut node = Node::default();
     node.up(1, Some(id(9)), true);
-    node.say(1, &Frame::Extension { kind: WAKE, body: Vec::new() });
-    node.say(1, &Frame::Extension { kind: WAKE, body: vec![0] });
-    node.assert_violation(1, "first frame is not a hello");
+    let first = node.sent_on(1);
+    node.say(1, &wake(Vec::new()));
+    let again = node.sent_on(1);
+    assert!(is_hello(&again[0]));
+    assert_eq!(again, first[..1], "the same words");
+    node.say(1, &hello(9));
+    node.say(1, &hello(9));
+    node.say(1, &wake(Vec::new()));
+    assert!(!node.sent_on(1).iter().any(is_hello), "greeted already");
+    node.up(2, Some(id(7)), true);
+    node.say(2, &wake(vec![0]));
+    node.assert_violation(2, "first frame is not a hello");
 }
 
 #[test]
