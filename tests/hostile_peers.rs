@@ -373,21 +373,24 @@ rows! {
         scene.assert_gone("3 pings were not answered");
     }
 
-    another_hello: "a second hello, another swarm, another's id", "closes", json!({}), |scene| {
+    another_hello: "a hello of another, another swarm, another's id", "closes", json!({}), |scene| {
         let swarm = scene.rig.engine.swarm_id();
-        let hello = Frame::Hello {
+        let hello = |peer| Frame::Hello {
             min_version: 1,
             max_version: 1,
             capabilities: hlswarm::wire::Capabilities::UPLOADS,
             swarm,
-            peer: scene.attacker.peer,
+            peer,
             max_message_bytes: 65_535,
         };
-        scene.says(&hello);
+        let (own, other) = (scene.attacker.peer, scene.honest.peer);
+        scene.says(&hello(own));
+        assert!(!scene.is_gone(), "said again in case the first was lost");
+        scene.says(&hello(other));
         scene.assert_gone("a second hello");
         // Whom the tracker told it would be.
         let link = silent_link(&mut scene.rig, "t");
-        let frame = encode(&hello);
+        let frame = encode(&hello(own));
         scene.rig.input(Input::Control { link, frame });
         assert!(scene.rig.closed.contains(&link), "another id than the tracker told");
     }
