@@ -60,14 +60,17 @@ impl Swarm {
         let Some(peer) = self.peer(link) else { return Ok(()) };
         match frame {
             // A hello is said again when the first may have been lost.
-            Frame::Hello { peer: id, .. } if peer.has_greeted() && peer.id == Some(id) => Ok(()),
+            Frame::Hello { peer: id, .. } if peer.has_greeted() && peer.id == Some(id) => {
+                self.chatter(now, link).map(drop)
+            }
             Frame::Hello { .. } if peer.has_greeted() => Err(Close::violation("a second hello")),
             Frame::Hello { capabilities, swarm, peer, max_message_bytes, .. } => {
                 self.hello(now, link, &Hello { capabilities, swarm, peer, max_message_bytes }, out)
             }
             Frame::Goodbye { reason } => Err(Close::silent(farewell(reason))),
             Frame::Extension { kind: WAKE, body } if body.is_empty() => {
-                if !peer.has_greeted() {
+                let greeted = peer.has_greeted();
+                if self.chatter(now, link)? && !greeted {
                     self.say_hello(link, out);
                 }
                 Ok(())

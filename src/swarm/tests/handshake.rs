@@ -120,6 +120,22 @@ fn the_hello_comes_first_and_once() {
 }
 
 #[test]
+fn wakes_and_repeated_hellos_are_bounded_like_all_small_frames() {
+    let wake = Frame::Extension { kind: WAKE, body: Vec::new() };
+    for (greeted, frame) in [(false, wake), (true, hello(9))] {
+        let mut node = if greeted { Node::linked() } else { Node::default() };
+        if !greeted {
+            node.up(1, Some(id(9)), true);
+        }
+        node.sent_on(1);
+        (0..200).for_each(|_| node.say(1, &frame));
+        let sent = node.sent_on(1);
+        assert!(sent.len() <= 102, "{} answers", sent.len());
+        assert!(sent.contains(&Sent::Close), "the flood goes on: {frame:?}");
+    }
+}
+
+#[test]
 fn a_wake_asks_for_the_hello_again_until_one_has_come() {
     let wake = |body| Frame::Extension { kind: WAKE, body };
     let is_hello = |sent: &Sent| matches!(sent, Sent::Control(Frame::Hello { .. }));
