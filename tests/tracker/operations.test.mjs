@@ -172,7 +172,11 @@ scrape_configs:
       assert.ok(!failure && prometheus.exitCode === null, `${failure ?? log}`);
       return (await fetch(`${url}/-/ready`).catch(() => undefined))?.ok;
     });
-    await eventually("a scrape", async () => (await query('up{job="hlswarm-tracker"} == 1')).length);
+    // Both, before there is something to count: a rate needs a sample from before.
+    await eventually(
+      "a scrape of each",
+      async () => (await query('up{job="hlswarm-tracker"} == 1')).length === 2,
+    );
     const anna = await traffic();
     await eventually("an answer in the figures", async () => {
       const [sample] = await query("sum(hlswarm_tracker_answers_total)");

@@ -26,7 +26,7 @@ fn secrets(list: &[&str]) -> Secrets {
 fn guarded() -> Tracker {
     let mut tracker = Tracker::new();
     tracker.registry.set_tokens(secrets(&[SECRET]), 4);
-    tracker.registry.set_unix_time(tracker.now, NOW_S);
+    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S));
     tracker
 }
 
@@ -77,8 +77,19 @@ fn a_token_ends_and_another_goes_on() {
     let second = with(announce("anna", 0), "token", json!(token(SWARM, 3600, "nonce-02")));
     assert!(is_member(&tracker.send(anna, &second), anna));
     // The time of day may be set while the tracker runs.
-    tracker.registry.set_unix_time(tracker.now, NOW_S + 7200);
+    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S + 7200));
     assert!(tracker.send(anna, &second).failure(anna).starts_with("token expired "));
+}
+
+#[test]
+fn a_token_ends_with_its_second_whenever_the_tracker_began() {
+    let mut tracker = guarded();
+    let anna = tracker.connect();
+    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S) + Duration::from_millis(900));
+    let brief = with(announce("anna", 0), "token", json!(token(SWARM, 1, "nonce-01")));
+    assert!(is_member(&tracker.send(anna, &brief), anna));
+    tracker.pass(Duration::from_millis(150));
+    assert_eq!(tracker.send(anna, &brief).failure(anna), "token expired 0 s ago");
 }
 
 #[test]

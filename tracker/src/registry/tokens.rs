@@ -7,6 +7,7 @@
 
 use std::fmt;
 use std::hash::Hasher;
+use std::time::Duration;
 
 use hlswarm::id::{Id20, SwarmId};
 use hlswarm::time::Time;
@@ -155,8 +156,8 @@ pub(super) struct Tokens {
     secrets: Secrets,
     /// Connections that may be in a swarm by one token at the same time.
     connections: usize,
-    /// Seconds since 1970 at [`Time::ZERO`].
-    epoch_s: u64,
+    /// The time since 1970 at [`Time::ZERO`]: not in whole seconds, or a token would outlive its last one.
+    epoch: Duration,
     /// How many memberships there are by each token.
     used: Map<u64, u32>,
 }
@@ -196,9 +197,9 @@ impl Registry {
         self.tokens.connections = if connections == 0 { usize::MAX } else { connections };
     }
 
-    /// Tells the time of day, in seconds since 1970: tokens expire by it.
-    pub fn set_unix_time(&mut self, now: Time, unix_s: u64) {
-        self.tokens.epoch_s = unix_s.saturating_sub(now.as_micros() / 1_000_000);
+    /// Tells the time of day, since 1970: tokens expire by it.
+    pub fn set_unix_time(&mut self, now: Time, since_1970: Duration) {
+        self.tokens.epoch = since_1970.saturating_sub(Duration::from_micros(now.as_micros()));
     }
 
     /// A connection came with a token in its URL. One in an announce goes before it.
@@ -225,7 +226,7 @@ impl Registry {
         let Some(state) = self.conns.get(conn) else { return Err(Refusal::Full) };
         let in_message = announce.token.map(|token| token.decode().unwrap_or_default());
         let token = in_message.as_deref().or(state.token.as_deref());
-        let now_s = self.tokens.epoch_s + now.as_micros() / 1_000_000;
+        let now_s = (self.tokens.epoch + Duration::from_micros(now.as_micros())).as_secs();
         let claim = self.tokens.secrets.check(token, swarm, now_s).map_err(Refusal::Token)?;
         let mut hasher = self.keyed_hasher();
         hasher.write(&swarm.0.0);

@@ -1,6 +1,6 @@
 //! The one clock of the process: monotonic, from its start. Only tokens know the time of day.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use hlswarm::time::Time;
 
@@ -18,8 +18,8 @@ impl Clock {
         Time::from_micros(u64::try_from(self.0.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
-    /// The time of day, in seconds since 1970.
-    pub(super) fn unix_s() -> u64 {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    /// The time of day, since 1970.
+    pub(super) fn since_1970() -> Duration {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
     }
 }

@@ -367,7 +367,7 @@ impl Worker {
             return;
         }
         self.last_second = second;
-        self.core.registry.set_unix_time(self.core.now, Clock::unix_s());
+        self.core.registry.set_unix_time(self.core.now, Clock::since_1970());
         self.core.registry.tick(self.core.now, &mut self.core.out);
         self.core.addresses.tick(self.core.now);
         while let Some((second, sockets)) = self.timers.pop(self.core.now) {
