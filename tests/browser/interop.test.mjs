@@ -29,7 +29,8 @@ test("a stock viewer and one of ours share a VOD in both directions", async () =
   await a.until("holds the beginning", ({ started, buffers }) => started && buffers >= 4);
   const b = await ours("ours", url);
   await b.until("has the stock viewer as a peer", ({ peers }) => peers === 1);
-  await b.until("gets segments from it", ({ p2pBytes }) => p2pBytes > 300_000);
+  // What the stock viewer did not hold yet when they met, ours fetches for both: how much it gets is not certain.
+  await b.until("gets a segment from it", ({ p2pBytes }) => p2pBytes > 100_000);
   await a.close();
   await b.until("notices that it left", ({ peers }) => peers === 0);
   const c = await stock("comes later", url);
