@@ -32,9 +32,9 @@ test("a stock viewer and one of ours share a VOD in both directions", async () =
   // What the stock viewer did not hold yet when they met, ours fetches for both: how much it gets is not certain.
   await b.until("gets a segment from it", ({ p2pBytes }) => p2pBytes > 100_000);
   await a.close();
-  await b.until("notices that it left", ({ peers }) => peers === 0);
   const c = await stock("comes later", url);
   await c.until("gets segments from ours", ({ p2pBytes }) => p2pBytes > 300_000);
+  await b.until("noticed who left", ({ peers }) => peers === 1);
   const [report] = await world.verify([b, c]);
   const met = report.events.filter(({ name }) => name === "peerConnected").map(({ event }) => event.peer);
   assert.ok(met.length >= 2 && met.every((peer) => peer.startsWith("-PM0203-")), met.join());
@@ -45,7 +45,7 @@ test("without the option nobody of another kind is met", async () => {
   const a = await stock("stock", url);
   await a.until("holds the beginning", ({ started, buffers }) => started && buffers >= 4);
   const b = await world.play("ours", url);
-  await b.until("plays on", ({ position, trackers }) => position > 6 && trackers[0] === "connected");
+  await b.until("plays on", ({ position, trackers }) => position > 4 && trackers[0] === "connected");
   const [report] = await world.verify([b]);
   assert.equal(report.peers, 0);
   assert.equal(report.p2pBytes, 0);

@@ -10,8 +10,11 @@ before(async () => {
 afterEach(() => world.closeViewers());
 after(() => world?.close());
 
-/** Two viewers: the second joins when the first has the beginning, and must get segments from it. */
-async function playPair(url, { options = {}, open, cached = 4, position = 8 } = {}) {
+/**
+ * Two viewers: the second joins when the first has the beginning, and must get segments from it. What they buffer is
+ * checked, whether it is played or not; to `position` it is also played, over two ends of segments.
+ */
+async function playPair(url, { options = {}, open, cached = 4, position = 4.5 } = {}) {
   const a = await world.play("a", url, { open, ...options });
   await a.until("holds the beginning", (status) => status.started && status.cached >= cached);
   const b = await world.play("b", url, { open, ...options });
@@ -89,7 +92,9 @@ test("separate audio renditions are shared like the video", async () => {
 });
 
 test("discontinuities are played through", async () => {
-  const viewers = await playPair(await world.vod("discontinuity"), { position: 13 });
+  // The second half begins at 16 s.
+  const options = { hlsConfig: { startPosition: 12 } };
+  const viewers = await playPair(await world.vod("discontinuity"), { options, position: 17 });
   const [, report] = await world.verify(viewers);
   const numbers = new Set(
     report.events.filter(({ name }) => name === "segmentLoaded").map(({ event }) => event.key.discontinuity),

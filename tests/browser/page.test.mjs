@@ -175,7 +175,7 @@ test("a storage of the page is asked before the CDN, and given what was played",
       });
     window.attachWithStorage();
   });
-  await viewer.until("played some", ({ position }) => position > 10);
+  await viewer.until("played some", ({ position }) => position > 8);
   const keys = await viewer.eval(() => [...window.store.keys()]);
   assert.ok(keys.length >= 3, `${keys.length} stored`);
   for (const key of keys) assert.ok(key.startsWith(url), key);

@@ -21,7 +21,7 @@ test("three viewers of a VOD share it", async () => {
   for (const viewer of viewers) await viewer.until("has both others as peers", ({ peers }) => peers === 2);
   for (const viewer of [b, c])
     await viewer.until("got segments from peers", ({ p2pBytes }) => p2pBytes > 300_000);
-  for (const viewer of viewers) await viewer.until("plays on", ({ position }) => position > 8);
+  for (const viewer of viewers) await viewer.until("plays on", ({ position }) => position > 5);
   const reports = await world.verify(viewers);
   const received = reports.reduce((sum, { p2pBytes }) => sum + p2pBytes, 0);
   const sent = reports.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0);
@@ -49,7 +49,7 @@ test("three viewers of a live stream share it", async () => {
     return now.reduce((sum, { p2pBytes }, i) => sum + p2pBytes - before[i].p2pBytes, 0) > 1_000_000;
   });
   for (const [i, viewer] of viewers.entries()) {
-    await viewer.until("plays on", ({ position }) => position > before[i].position + 8);
+    await viewer.until("plays on", ({ position }) => position > before[i].position + 6);
   }
   await world.verify(viewers);
 });
@@ -61,7 +61,7 @@ test("viewers that join at the same moment find each other, with one link for ea
   await Promise.all(viewers.map((viewer) => viewer.start(options)));
   for (const viewer of viewers) {
     await viewer.until("has the three others as peers", ({ peers }) => peers === 3);
-    await viewer.until("plays on", ({ position }) => position > 8);
+    await viewer.until("plays on", ({ position }) => position > 5);
   }
   const reports = await world.verify(viewers);
   for (const { stats } of reports) assert.equal(new Set(stats.peerList.map(({ peer }) => peer)).size, 3);

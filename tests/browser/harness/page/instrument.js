@@ -26,6 +26,8 @@
     /** A peer that serves wrong bytes: true to flip one bit in each large message, or a kind of `corruptions`. */
     corrupt: false,
     corrupted: 0,
+    /** What "another segment" and "another rendition" send instead. */
+    forgery: undefined,
     /** Whether the engine traps at its next call. */
     trap: false,
     trapped: 0,
@@ -41,23 +43,21 @@
     if (bytes[0] === ACCEPT && view.getUint32(5) > 0) view.setUint32(5, view.getUint32(5) + by);
     return bytes;
   };
-  const earlier = [];
-  /** The payload of another message, of which so many lie between. */
-  const another = (between) =>
-    onData((bytes) => {
-      earlier.push(bytes.slice(HEAD));
-      const other = earlier[Math.max(0, earlier.length - 1 - between)];
-      for (let at = HEAD; at < bytes.length; at++) bytes[at] = other[(at * 7) % other.length];
-      return bytes;
-    });
+  /** The same place of `forgery`: another segment, or the same one of another rendition. */
+  const another = onData((bytes) => {
+    const from = new DataView(bytes.buffer).getUint32(5);
+    for (let at = HEAD; at < bytes.length; at++)
+      bytes[at] = watch.forgery[(from + at - HEAD) % watch.forgery.length];
+    return bytes;
+  });
   const corruptions = {
     "one bit": onData((bytes) => {
       bytes[bytes.length - 1] ^= 1;
       return bytes;
     }),
     "same size": onData((bytes) => bytes.fill(42, HEAD)),
-    "another segment": another(3),
-    "another rendition": another(5),
+    "another segment": another,
+    "another rendition": another,
     shorter: onLength(-5000),
     longer: onLength(188),
     truncated: onData((bytes) => (new DataView(bytes.buffer).getUint32(5) > 40_000 ? undefined : bytes)),
