@@ -35,3 +35,15 @@ test("every test that SECURITY.md names exists", () => {
 test("every attack of the threat table names a test", () => {
   assert.ok(evidence().length >= 20);
 });
+
+test("every row of the table of hostile peers is also played against a page", () => {
+  const [, table] = text.split("| a peer's | bound | test |\n");
+  const rows = [...table.split("<!-- end -->")[0].matchAll(/`(\w+)` \|$/gm)].map(([, name]) => name);
+  const attacks = readFileSync(at("tests/browser/harness/page/attacks.mjs"), "utf8");
+  const played = readFileSync(at("tests/browser/hostile.test.mjs"), "utf8");
+  assert.ok(rows.length >= 26, rows.join());
+  assert.deepEqual(
+    rows.filter((name) => !attacks.includes(`  ${name}: {`) || !played.includes(name)),
+    [],
+  );
+});

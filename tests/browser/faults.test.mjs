@@ -132,40 +132,6 @@ test("the engine traps, and the player plays on over HTTP", async () => {
   );
 });
 
-test("hostile peers are closed and disturb nobody", { timeout: 180_000 }, async () => {
-  const url = await world.vod("ts");
-  const a = await world.play("a", url, everything);
-  await a.until("holds it all", holdsAll);
-  const b = await world.play("b", url, { hlsConfig: shortBuffer });
-  await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 100_000);
-  const infoHash = await a.eval(
-    () => JSON.parse(window.watch.sent.find((text) => text.includes("info_hash"))).info_hash,
-  );
-
-  const hostile = await world.open("hostile", { prepare: null });
-  const results = await hostile.eval(
-    async (given) => {
-      const { attackAll } = await import("/page/hostile.mjs");
-      return attackAll(given);
-    },
-    { tracker: world.tracker.url, infoHash, patienceMs: 40_000 },
-  );
-  for (const { name, opened, closedAfterMs } of results) {
-    assert.ok(opened, `${name}: no channel came about`);
-    assert.ok(closedAfterMs !== undefined, `${name}: the channel was not closed`);
-  }
-
-  const before = await b.status();
-  for (const viewer of [a, b])
-    await viewer.until("has its honest peer and no other", ({ peers }) => peers === 1);
-  if (!before.ended) await b.eval(() => (window.viewer.video.currentTime = 1));
-  await b.until("plays on", ({ position, ended }) => ended || position > 5);
-  for (const report of await world.verify([a, b])) {
-    assert.equal(report.events.filter(({ name, event }) => name === "error" && event.fatal).length, 0);
-    assert.equal(report.stats.peerList.length, 1);
-  }
-});
-
 test("a peer that serves wrong bytes is found out by the page's validator", async () => {
   const url = await world.vod("ts");
   const a = await world.play("a", url, everything);

@@ -41,3 +41,25 @@ function executable() {
 export function launchChromium({ args = [] } = {}) {
   return chromium.launch({ executablePath: executable(), headless: true, args: [...flags, ...args] });
 }
+
+/** The process that runs a page: the one that works most while the page is made to. */
+export async function rendererOf(browser, page) {
+  const session = await browser.newBrowserCDPSession();
+  const renderers = async () => {
+    const { processInfo } = await session.send("SystemInfo.getProcessInfo");
+    return new Map(
+      processInfo.filter(({ type }) => type === "renderer").map(({ id, cpuTime }) => [id, cpuTime]),
+    );
+  };
+  const before = await renderers();
+  await page.evaluate(() => {
+    const until = performance.now() + 1000;
+    while (performance.now() < until);
+  });
+  const worked = [...(await renderers())].map(([id, seconds]) => ({
+    id,
+    seconds: seconds - (before.get(id) ?? 0),
+  }));
+  await session.detach();
+  return worked.sort((a, b) => b.seconds - a.seconds)[0].id;
+}

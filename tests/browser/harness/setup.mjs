@@ -36,14 +36,14 @@ export async function startTestWorld() {
 
   return Object.assign(world, {
     /**
-     * The URL of a VOD stream of 30 s: "ts", "fmp4", "byterange", "aes", "audio", "discontinuity", or "abr" for two
-     * renditions.
+     * The URL of a VOD stream: "ts", "fmp4", "byterange", "aes", "audio", "discontinuity", or "abr" for two
+     * renditions. It has 15 segments of 2 s unless it is told otherwise.
      */
-    async vod(kind) {
+    async vod(kind, { segments = 15 } = {}) {
       const renditions = kind === "abr" ? [low, high] : [low];
       const stream = await makeHls({
         kind: kind === "abr" ? "ts" : kind,
-        segments: 15,
+        segments,
         segmentSeconds,
         renditions,
       });
@@ -67,6 +67,23 @@ export async function startTestWorld() {
     /** The AES key of a stream of kind "aes". */
     async keyOf(url) {
       return origin.bytesAt(new URL("content.key", url).href);
+    },
+
+    /** The segments of a stream's first rendition: `[{ url, start, end }]`; an `end` of 0 is the end of the file. */
+    async segmentsOf(url) {
+      const playlist = new URL(
+        (await lines(url)).find((line) => !line.startsWith("#")),
+        url,
+      ).href;
+      const segments = [];
+      let range;
+      for (const line of await lines(playlist)) {
+        const [, length, at] = /^#EXT-X-BYTERANGE:(\d+)@(\d+)/.exec(line) ?? [];
+        if (length) range = { start: Number(at), end: Number(at) + Number(length) };
+        if (!line.startsWith("#"))
+          segments.push({ url: new URL(line, playlist).href, start: 0, end: 0, ...range });
+      }
+      return segments;
     },
 
     /** The SHA-256 of each segment of a stream of whole files, by URL: what a page's segment validator may know. */

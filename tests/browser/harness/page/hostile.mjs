@@ -1,113 +1,157 @@
 // A hostile peer: joins a swarm through the tracker as any client would, then breaks the rules of docs/wire.md.
+import { frames, read, types } from "./wire.mjs";
 
-const text = (value) => [...value].map((character) => character.charCodeAt(0));
-const u32 = (value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
-const bytes = (...parts) => new Uint8Array(parts.flat());
-const filled = (length, value) => new Array(length).fill(value);
-const random = (length) => [...crypto.getRandomValues(new Uint8Array(length))];
+const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-const hello = (swarm, peerId) => bytes(0x01, 1, 1, u32(3), text(swarm), text(peerId), u32(65535));
-const request = (transfer) =>
-  bytes(0x04, u32(transfer), filled(16, 7), u32(transfer), filled(8, 0), u32(0), u32(0));
+/** An id as viewers have them. */
+export const makePeerId = () =>
+  `-HS0100-${[...crypto.getRandomValues(new Uint8Array(12))].map((value) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[value % 26]).join("")}`;
 
-/** Each attack runs when the channel is open. */
-const attacks = {
-  noise: ({ send }) => send(bytes(0x7f, random(5000))),
-  "a text message": ({ channel }) => channel.send("hello"),
-  "an empty message": ({ send }) => send(bytes()),
-  "a control frame that is too long": ({ send }) => send(bytes(0x02, filled(6000, 255))),
-  "a hello of another swarm": ({ send, peerId }) => send(hello("another-swarm-000000", peerId)),
-  "a request before hello": ({ send }) => send(request(1)),
-  "a truncated frame": ({ send, swarm, peerId }) => {
-    send(hello(swarm, peerId));
-    send(request(1).slice(0, 20));
-  },
-  "data nobody asked for": ({ send, swarm, peerId }) => {
-    send(hello(swarm, peerId));
-    for (let i = 0; i < 10; i++) send(bytes(0x00, u32(i), u32(0), filled(60_000, 42)));
-  },
-  "a flood of requests": ({ send, swarm, peerId }) => {
-    send(hello(swarm, peerId));
-    for (let i = 1; i <= 1000; i++) send(request(i));
-  },
-  "a flood of announcements": ({ send, swarm, peerId }) => {
-    send(hello(swarm, peerId));
-    for (let i = 0; i < 1000; i++)
-      send(bytes(0x02, filled(8, 1), u32(0), filled(8, 0), filled(256, i & 255)));
-  },
-  silence: () => {},
-};
+/** One link to a victim. */
+export class Attacker {
+  /** Everything that the victim said, parsed. */
+  heard = [];
+  opened = false;
+  closed = false;
+  closedAt;
+  /** Whether it answers pings. */
+  answersPings = true;
+  #waiting = new Set();
 
-/** Runs all attacks, one after the other; only the silent peer waits beside them. */
-export async function attackAll(given) {
-  let silent;
-  const silentIsThere = new Promise((resolve) => {
-    silent = attack("silence", { ...given, joined: resolve });
-  });
-  await Promise.race([silentIsThere, silent]);
-  const results = [];
-  for (const name of Object.keys(attacks)) {
-    results.push(await (name === "silence" ? silent : attack(name, given)));
+  constructor(given, peerId) {
+    Object.assign(this, given);
+    this.peerId = peerId;
   }
-  return results;
+
+  /**
+   * Joins the swarm and links with the victim; nothing has been said yet.
+   *
+   * @param given `{ tracker, infoHash, victim, patienceMs }`: where, and the peer id of the one that is attacked
+   */
+  static async join(given, { peerId = makePeerId() } = {}) {
+    const attacker = new Attacker(given, peerId);
+    await attacker.#link();
+    return attacker;
+  }
+
+  async #link() {
+    const connection = new RTCPeerConnection({ iceServers: [] });
+    this.connection = connection;
+    this.channel = connection.createDataChannel("hostile", { ordered: true });
+    this.channel.binaryType = "arraybuffer";
+    this.channel.onmessage = ({ data }) => this.#hear(read(data));
+    this.channel.onclose = () => {
+      this.closed = true;
+      this.closedAt = performance.now();
+      this.#look();
+    };
+    await connection.setLocalDescription();
+    while (connection.iceGatheringState !== "complete")
+      await new Promise((resolve) =>
+        connection.addEventListener("icegatheringstatechange", resolve, { once: true }),
+      );
+    const offer = { type: "offer", sdp: connection.localDescription.sdp };
+    const socket = new WebSocket(this.tracker);
+    socket.onmessage = ({ data }) => {
+      const { answer, peer_id } = JSON.parse(data);
+      // Whoever else got an offer waits in vain.
+      if (answer && peer_id === this.victim && connection.signalingState === "have-local-offer")
+        connection.setRemoteDescription(answer).catch(() => {});
+    };
+    await new Promise((resolve, reject) => {
+      socket.onopen = resolve;
+      socket.onerror = () => reject(new Error("the tracker cannot be reached"));
+    });
+    socket.send(
+      JSON.stringify({
+        action: "announce",
+        event: "started",
+        info_hash: this.infoHash,
+        peer_id: this.peerId,
+        numwant: 4,
+        uploaded: 0,
+        downloaded: 0,
+        left: 1,
+        offers: [1, 2, 3, 4].map((n) => ({ offer, offer_id: `${this.peerId}${n}` })),
+      }),
+    );
+    const opened = new Promise((resolve) => (this.channel.onopen = () => resolve(true)));
+    this.opened = await Promise.race([opened, sleep(this.patienceMs)]).then(Boolean);
+    // Nobody else is to be given to this one.
+    socket.close();
+    this.openedAt = performance.now();
+  }
+
+  #hear(frame) {
+    this.heard.push(frame);
+    if (frame.type === types.ping && this.answersPings) this.send(frames.pong(frame.number));
+    this.onFrame?.(frame);
+    this.#look();
+  }
+
+  #look() {
+    for (const look of this.#waiting) look();
+  }
+
+  send(message) {
+    if (this.channel.readyState === "open") this.channel.send(message);
+  }
+
+  hello() {
+    this.send(frames.hello(this.infoHash, this.peerId));
+  }
+
+  /** Waits for `probe()` to be true, whenever something is heard or the link is closed; false when it never was. */
+  async until(probe, timeoutMs = this.patienceMs) {
+    if (probe()) return true;
+    let look;
+    const seen = new Promise((resolve) => {
+      look = () => probe() && resolve(true);
+      this.#waiting.add(look);
+    });
+    const found = await Promise.race([seen, sleep(timeoutMs)]);
+    this.#waiting.delete(look);
+    return Boolean(found) || probe();
+  }
+
+  /** The frames of a type that were heard. */
+  of(type) {
+    return this.heard.filter((frame) => frame.type === type);
+  }
+
+  /** Waits for the nth frame of a type (from 0) and returns it. */
+  async nth(type, n = 0) {
+    await this.until(() => this.of(type).length > n || this.closed);
+    return this.of(type)[n];
+  }
+
+  leave() {
+    this.channel.onclose = null;
+    this.connection.close();
+  }
 }
 
 /**
- * Joins the swarm and attacks the first peer that answers.
+ * Plays attacks.
  *
- * @returns `{ opened, closed }`: whether a channel came about, and how many milliseconds after the attack the victim
- *   closed it (`undefined` if it did not in time)
+ * @param names those that run one after the other; each of `beside` runs beside all of them
+ * @returns for each `{ name, peerId, opened, closedAfterMs, ...what the attack tells }`; `closedAfterMs` is undefined
+ *   when the victim did not close the link
  */
-async function attack(name, { tracker, infoHash, patienceMs, joined }) {
-  const peerId = `-HS0100-${[...crypto.getRandomValues(new Uint8Array(12))].map((value) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[value % 26]).join("")}`;
-  const connection = new RTCPeerConnection({ iceServers: [] });
-  const channel = connection.createDataChannel("hostile", { ordered: true });
-  channel.binaryType = "arraybuffer";
-  await connection.setLocalDescription();
-  await new Promise((resolve) => {
-    const look = () => connection.iceGatheringState === "complete" && resolve();
-    connection.addEventListener("icegatheringstatechange", look);
-    look();
-  });
-  const offer = { type: "offer", sdp: connection.localDescription.sdp };
-  const socket = new WebSocket(tracker);
-  await new Promise((resolve, reject) => {
-    socket.onopen = resolve;
-    socket.onerror = () => reject(new Error("the tracker cannot be reached"));
-  });
-  socket.onmessage = ({ data }) => {
-    const { answer } = JSON.parse(data);
-    if (answer) connection.setRemoteDescription(answer);
-  };
-  const opened = new Promise((resolve) => (channel.onopen = () => resolve(true)));
-  const closed = new Promise((resolve) => (channel.onclose = () => resolve(performance.now())));
-  socket.send(
-    JSON.stringify({
-      action: "announce",
-      event: "started",
-      info_hash: infoHash,
-      peer_id: peerId,
-      numwant: 1,
-      uploaded: 0,
-      downloaded: 0,
-      left: 1,
-      offers: [{ offer, offer_id: peerId }],
-    }),
-  );
-  const late = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
-  const result = { name, opened: false, closedAfterMs: undefined };
-  if (await Promise.race([opened, late(patienceMs)])) {
-    result.opened = true;
-    // Nobody else is to be given to this one.
-    socket.close();
-    joined?.();
+export async function playAttacks(attacks, { names, beside, ...given }) {
+  const play = async (name) => {
+    const { attack, joins = true } = attacks[name];
+    if (!joins) return { name, opened: true, ...(await attack(given)) };
+    const attacker = await Attacker.join(given);
+    const result = { name, peerId: attacker.peerId, opened: attacker.opened };
     const startedAt = performance.now();
-    const send = (data) => channel.readyState === "open" && channel.send(data);
-    attacks[name]({ channel, send, swarm: infoHash, peerId });
-    const at = await Promise.race([closed, late(patienceMs)]);
-    if (at) result.closedAfterMs = at - startedAt;
-  }
-  socket.close();
-  connection.close();
-  return result;
+    if (attacker.opened) Object.assign(result, await attack(attacker));
+    if (attacker.closed) result.closedAfterMs = attacker.closedAt - startedAt;
+    attacker.leave();
+    return result;
+  };
+  const others = beside.map(play);
+  const results = [];
+  for (const name of names) results.push(await play(name));
+  return [...results, ...(await Promise.all(others))];
 }
