@@ -30,7 +30,7 @@ impl Swarm {
         out: &mut SwarmOut<'_>,
     ) {
         self.see(now);
-        let Err(place) = self.links.binary_search_by_key(&link, |peer| peer.link) else { return };
+        let Err(place) = self.ids.binary_search(&link) else { return };
         if let Err(close) = self.admit(peer, max_message_bytes) {
             if let Some(reason) = close.goodbye {
                 out.frame(link, &Frame::Goodbye { reason });
@@ -52,6 +52,7 @@ impl Swarm {
             &self.limits,
         );
         self.links.insert(place, new);
+        self.ids.insert(place, link);
         self.say_hello(link, out);
         self.plan_link(link);
     }
@@ -109,7 +110,7 @@ impl Swarm {
     /// Says goodbye to all peers and closes all links.
     pub fn close_all(&mut self, now: Time, reason: GoodbyeReason, out: &mut SwarmOut<'_>) {
         self.see(now);
-        for link in self.link_ids() {
+        for link in self.ids.clone() {
             self.close(now, link, Close::new(reason, CloseReason::Shutdown), out);
         }
     }
@@ -118,15 +119,11 @@ impl Swarm {
     pub fn ban(&mut self, now: Time, peer: PeerId, why: &str, out: &mut SwarmOut<'_>) {
         self.see(now);
         self.admission.ban(peer);
-        for link in self.link_ids() {
+        for link in self.ids.clone() {
             if self.peer(link).is_some_and(|open| open.id.or(open.expected) == Some(peer)) {
                 self.close(now, link, Close::violation(format!("banned: {why}")), out);
             }
         }
-    }
-
-    fn link_ids(&self) -> Vec<LinkId> {
-        self.links.iter().map(|peer| peer.link).collect()
     }
 
     /// Closes a link from our side.
@@ -144,6 +141,7 @@ impl Swarm {
     fn remove(&mut self, now: Time, link: LinkId, reason: CloseReason, out: &mut SwarmOut<'_>) {
         let Some(place) = self.place(link) else { return };
         let peer = self.links.remove(place);
+        self.ids.remove(place);
         if peer.outbox.slot {
             self.slots_used -= 1;
             self.wake_at(now);

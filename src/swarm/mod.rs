@@ -79,6 +79,8 @@ pub struct Swarm {
     wake: Option<Time>,
     /// In the order of their ids.
     links: Vec<Peer>,
+    /// Their ids, side by side: a link is looked for at each message, and peers lie far apart in memory.
+    ids: Vec<LinkId>,
     admission: Admission,
     announcer: Announcer,
     slots_used: usize,
@@ -112,6 +114,7 @@ impl Swarm {
             clock: Time::ZERO,
             wake: None,
             links: Vec::new(),
+            ids: Vec::new(),
             admission: Admission::new(),
             announcer: Announcer::new(limits.have_window),
             slots_used: 0,
@@ -253,7 +256,7 @@ impl Swarm {
     }
 
     fn place(&self, link: LinkId) -> Option<usize> {
-        self.links.binary_search_by_key(&link, |peer| peer.link).ok()
+        self.ids.binary_search(&link).ok()
     }
 
     fn peer(&self, link: LinkId) -> Option<&Peer> {
