@@ -1,6 +1,6 @@
 //! Data channels of a viewer: descriptions, connecting, the uplink that all links share, and arrival.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use hlswarm::engine::{Input, LinkCloseCause, Placement};
 use hlswarm::id::LinkId;
@@ -18,16 +18,25 @@ use crate::world::Ctx;
 #[derive(Debug)]
 pub(crate) enum Message {
     /// A whole frame.
-    Control(Vec<u8>),
-    /// A frame's head and the content that follows it, which came to its sender over `hops` viewers.
-    Data { head: Vec<u8>, payload: Payload, hops: u8 },
+    Control(Box<[u8]>),
+    /// Segment bytes.
+    Data(Box<DataMessage>),
+}
+
+/// A frame's head and the content that follows it.
+#[derive(Debug)]
+pub(crate) struct DataMessage {
+    pub head: Vec<u8>,
+    pub payload: Payload,
+    /// Over how many viewers the content came to its sender.
+    pub hops: u8,
 }
 
 impl Message {
     pub(crate) fn len(&self) -> u32 {
         match self {
             Message::Control(frame) => frame.len() as u32,
-            Message::Data { head, payload, .. } => head.len() as u32 + payload.len(),
+            Message::Data(data) => data.head.len() as u32 + data.payload.len(),
         }
     }
 
@@ -58,14 +67,14 @@ pub(crate) struct Link {
     delay_us: u64,
     bytes_per_s: Option<f64>,
     window: u32,
-    queue: VecDeque<Box<Message>>,
+    queue: VecDeque<Message>,
     pub buffered: u64,
     above_low: bool,
     in_flight: u32,
     next_send_us: u64,
     last_arrival_us: u64,
     sent: u64,
-    arrived: VecDeque<Box<Message>>,
+    arrived: VecDeque<Message>,
     unacked: u32,
 }
 
@@ -76,7 +85,60 @@ pub(crate) struct Uplink {
     ring: VecDeque<u32>,
 }
 
-pub(crate) type Links = BTreeMap<u32, Link>;
+/// A viewer's links by id. The ids lie together: the search for one, at each message, touches no other link.
+#[derive(Debug, Default)]
+pub(crate) struct Links {
+    ids: Vec<u32>,
+    #[expect(clippy::vec_box, reason = "inserting and removing moves pointers only")]
+    links: Vec<Box<Link>>,
+}
+
+impl Links {
+    pub(crate) fn get(&self, id: u32) -> Option<&Link> {
+        Some(&self.links[self.ids.binary_search(&id).ok()?])
+    }
+
+    pub(crate) fn get_mut(&mut self, id: u32) -> Option<&mut Link> {
+        Some(&mut self.links[self.ids.binary_search(&id).ok()?])
+    }
+
+    pub(crate) fn contains(&self, id: u32) -> bool {
+        self.ids.binary_search(&id).is_ok()
+    }
+
+    /// Adds a link; `false` when there was one with that id.
+    pub(crate) fn insert(&mut self, id: u32, link: Link) -> bool {
+        match self.ids.binary_search(&id) {
+            Ok(place) => {
+                *self.links[place] = link;
+                false
+            }
+            Err(place) => {
+                self.ids.insert(place, id);
+                self.links.insert(place, Box::new(link));
+                true
+            }
+        }
+    }
+
+    pub(crate) fn remove(&mut self, id: u32) -> Option<Link> {
+        let place = self.ids.binary_search(&id).ok()?;
+        self.ids.remove(place);
+        Some(*self.links.remove(place))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ids.len()
+    }
+
+    pub(crate) fn ids(&self) -> &[u32] {
+        &self.ids
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = &Link> {
+        self.links.iter().map(AsRef::as_ref)
+    }
+}
 
 const PACKET_BYTES: f64 = 1200.0;
 /// Largest message that Chromium's SCTP takes.
@@ -115,7 +177,7 @@ impl Viewer {
             arrived: VecDeque::new(),
             unacked: 0,
         };
-        if self.links.insert(link, fresh).is_some() {
+        if !self.links.insert(link, fresh) {
             ctx.fail(format!("link {link} was opened twice"));
         }
         let ice = &ctx.world.scenario.ice;
@@ -126,7 +188,7 @@ impl Viewer {
 
     /// A description is ready: hand it to the engine. It names the viewer and the link, as candidates do.
     pub(crate) fn described(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(state) = self.links.get_mut(link) else { return };
         state.described = true;
         let role = state.role;
         let ice = &ctx.world.scenario.ice;
@@ -148,7 +210,7 @@ impl Viewer {
     }
 
     pub(crate) fn late_candidates(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        if self.links.contains_key(&link) {
+        if self.links.contains(link) {
             let candidate =
                 format!(r#"{{"candidate":"candidate:1 1 udp 1 10.0.0.{} 9 typ srflx"}}"#, self.id % 250);
             self.feed(Input::LocalCandidates { link: LinkId(link), candidates: vec![candidate] }, ctx);
@@ -156,7 +218,7 @@ impl Viewer {
     }
 
     pub(crate) fn add_candidates(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        match self.links.get_mut(&link) {
+        match self.links.get_mut(link) {
             Some(state) => state.candidates = true,
             None => ctx.fail(format!("candidates for link {link}, which is closed")),
         }
@@ -167,7 +229,7 @@ impl Viewer {
         let Some(peer) = read_description(sdp) else {
             return self.refuse_description(link, ctx);
         };
-        let Some(state) = self.links.get_mut(&link) else {
+        let Some(state) = self.links.get_mut(link) else {
             return ctx.fail(format!("an answer for link {link}, which is closed"));
         };
         if state.role != Role::Offers || state.peer.is_some() {
@@ -189,7 +251,7 @@ impl Viewer {
     }
 
     pub(crate) fn refuse_description(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        if self.links.contains_key(&link) {
+        if self.links.contains(link) {
             self.lose_link(link, LinkCloseCause::BadDescription("not a description".into()), ctx);
         }
     }
@@ -197,7 +259,7 @@ impl Viewer {
     /// The offering side's channel opens; the other side learns a delay later.
     pub(crate) fn connected(&mut self, link: u32, ctx: &mut Ctx<'_>) {
         let late = ctx.world.scenario.ice.late_candidates_ms.is_some();
-        let Some(state) = self.links.get(&link) else { return };
+        let Some(state) = self.links.get(link) else { return };
         if state.up || self.offline {
             return;
         }
@@ -214,7 +276,7 @@ impl Viewer {
 
     pub(crate) fn peer_connected(&mut self, link: u32, peer: (ActorId, u32), ctx: &mut Ctx<'_>) {
         let delay = ctx.delay_to(peer.0);
-        let known = self.links.get(&link).is_some_and(|state| state.peer == Some(peer) && !state.up);
+        let known = self.links.get(link).is_some_and(|state| state.peer == Some(peer) && !state.up);
         if !known {
             return ctx.send(peer.0, delay, Event::PeerClosed { link: peer.1 });
         }
@@ -228,7 +290,7 @@ impl Viewer {
         let (mine, theirs) = (world.profile(self.id), world.profile(peer.0));
         let rate = mine.up_bytes_per_s.min(theirs.down_bytes_per_s);
         let on_the_way = rate * (2 * delay_us) as f64 / 1e6;
-        if let Some(state) = self.links.get_mut(&link) {
+        if let Some(state) = self.links.get_mut(link) {
             state.up = true;
             state.delay_us = delay_us;
             state.bytes_per_s = loss_limit(2 * delay_us, mine.loss + theirs.loss);
@@ -239,20 +301,20 @@ impl Viewer {
 
     /// A connection was not made, or its other end has been silent for too long.
     pub(crate) fn give_up(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        if self.links.get(&link).is_some_and(|state| !state.up) {
+        if self.links.get(link).is_some_and(|state| !state.up) {
             self.lose_link(link, LinkCloseCause::Failed("ICE failed".into()), ctx);
         }
     }
 
     pub(crate) fn lose_link(&mut self, link: u32, cause: LinkCloseCause, ctx: &mut Ctx<'_>) {
-        if self.links.remove(&link).is_some() {
+        if self.links.remove(link).is_some() {
             self.feed(Input::LinkDown { link: LinkId(link), cause }, ctx);
         }
     }
 
     /// The engine closes a link. Control frames that wait are still sent, segment bytes are not.
     pub(crate) fn close_link(&mut self, link: u32, ctx: &mut Ctx<'_>) {
-        let Some(mut state) = self.links.remove(&link) else {
+        let Some(mut state) = self.links.remove(link) else {
             return ctx.fail(format!("link {link} is closed already"));
         };
         let Some(peer) = state.peer.filter(|_| state.up) else { return };
@@ -272,14 +334,13 @@ impl Viewer {
     /// Puts a message into a link's send buffer.
     pub(crate) fn send_message(&mut self, link: u32, message: Message, ctx: &mut Ctx<'_>) {
         let low = self.send_low_bytes;
-        let Some(state) = self.links.get_mut(&link).filter(|state| state.up) else {
+        let Some(state) = self.links.get_mut(link).filter(|state| state.up) else {
             return ctx.fail(format!("a message for link {link}, which is not open"));
         };
         let len = message.len();
         if len > MAX_MESSAGE_BYTES {
             ctx.fail(format!("a message of {len} bytes on link {link}"));
         }
-        let message = Box::new(message);
         let Some(peer) = state.peer else { return };
         if message.is_control() && state.queue.is_empty() && !self.offline {
             self.tally.control_bytes += u64::from(len);
@@ -287,9 +348,11 @@ impl Viewer {
             return transmit(state, peer, message, 0, ctx);
         }
         state.buffered += u64::from(len);
-        self.tally.most_buffered = self.tally.most_buffered.max(state.buffered);
-        state.above_low |= state.buffered > low;
+        let buffered = state.buffered;
+        self.tally.most_buffered = self.tally.most_buffered.max(buffered);
+        state.above_low |= buffered > low;
         state.queue.push_back(message);
+        self.check_buffer(buffered, ctx);
         if !self.uplink.ring.contains(&link) {
             self.uplink.ring.push_back(link);
         }
@@ -305,7 +368,7 @@ impl Viewer {
         let mut retry_us = u64::MAX;
         for _ in 0..self.uplink.ring.len() {
             let Some(link) = self.uplink.ring.pop_front() else { break };
-            let Some(state) = self.links.get_mut(&link) else { continue };
+            let Some(state) = self.links.get_mut(link) else { continue };
             let Some(len) = state.queue.front().map(|message| message.len()) else { continue };
             if rate <= 0.0 || (state.in_flight > 0 && state.in_flight + len > state.window) {
                 // Goes on when the other side acknowledges.
@@ -333,7 +396,7 @@ impl Viewer {
         let low = self.send_low_bytes;
         let mut writable = false;
         if let Some(link) = link.filter(|_| !self.offline)
-            && let Some(state) = self.links.get_mut(&link)
+            && let Some(state) = self.links.get_mut(link)
             && let (Some(peer), Some(message)) = (state.peer, state.queue.pop_front())
         {
             let loss = ctx.world.profile(self.id).loss + ctx.world.profile(peer.0).loss;
@@ -361,7 +424,7 @@ impl Viewer {
     }
 
     pub(crate) fn acked(&mut self, link: u32, bytes: u32, ctx: &mut Ctx<'_>) {
-        let Some(state) = self.links.get_mut(&link) else { return };
+        let Some(state) = self.links.get_mut(link) else { return };
         state.in_flight = state.in_flight.saturating_sub(bytes);
         if !state.queue.is_empty() && !self.uplink.ring.contains(&link) {
             self.uplink.ring.push_back(link);
@@ -370,10 +433,10 @@ impl Viewer {
     }
 
     /// A message arrived at the viewer's line.
-    pub(crate) fn arrived(&mut self, link: u32, message: Box<Message>, ctx: &mut Ctx<'_>) {
-        let Some(state) = self.links.get_mut(&link) else { return };
+    pub(crate) fn arrived(&mut self, link: u32, message: Message, ctx: &mut Ctx<'_>) {
+        let Some(state) = self.links.get_mut(link) else { return };
         if state.arrived.is_empty() && message.is_control() && !self.offline {
-            return self.take_message(link, *message, ctx);
+            return self.take_message(link, message, ctx);
         }
         state.arrived.push_back(message);
         if state.arrived.len() == 1 {
@@ -384,12 +447,12 @@ impl Viewer {
 
     /// Bytes of the piece that the downlink would take next from a link.
     pub(crate) fn next_arrived(&self, link: u32) -> Option<u32> {
-        self.links.get(&link)?.arrived.front().map(|message| message.len())
+        self.links.get(link)?.arrived.front().map(|message| message.len())
     }
 
     /// The downlink has taken a link's next message; control frames behind it come along.
     pub(crate) fn link_received(&mut self, link: u32, bytes: u32, ctx: &mut Ctx<'_>) {
-        if let Some(state) = self.links.get_mut(&link) {
+        if let Some(state) = self.links.get_mut(link) {
             state.unacked += bytes;
             if state.unacked >= state.window / 4 || state.arrived.len() <= 1 {
                 let (bytes, delay) = (std::mem::take(&mut state.unacked), state.delay_us);
@@ -399,12 +462,12 @@ impl Viewer {
             }
         }
         let mut first = true;
-        while let Some(state) = self.links.get_mut(&link)
+        while let Some(state) = self.links.get_mut(link)
             && (first || state.arrived.front().is_some_and(|message| message.is_control()))
             && let Some(message) = state.arrived.pop_front()
         {
             first = false;
-            self.take_message(link, *message, ctx);
+            self.take_message(link, message, ctx);
         }
     }
 
@@ -413,8 +476,11 @@ impl Viewer {
             Message::Control(frame) if frame.first().is_some_and(|&first| is_data_frame(first)) => {
                 ctx.fail(format!("a data frame was sent as a control frame on link {link}"));
             }
-            Message::Control(frame) => self.feed(Input::Control { link: LinkId(link), frame }, ctx),
-            Message::Data { head, payload, hops } => {
+            Message::Control(frame) => {
+                self.feed(Input::Control { link: LinkId(link), frame: frame.into_vec() }, ctx);
+            }
+            Message::Data(data) => {
+                let DataMessage { head, payload, hops } = *data;
                 let len = head.len() as u32 + payload.len();
                 let now = self.engine_now(ctx.now_us);
                 let Some(engine) = self.engine.as_mut() else { return };
@@ -442,7 +508,7 @@ impl Viewer {
 }
 
 /// Puts a message on the way; messages of a channel arrive in order.
-fn transmit(link: &mut Link, peer: (ActorId, u32), message: Box<Message>, extra_us: u64, ctx: &mut Ctx<'_>) {
+fn transmit(link: &mut Link, peer: (ActorId, u32), message: Message, extra_us: u64, ctx: &mut Ctx<'_>) {
     let arrival = (ctx.now_us + link.delay_us + extra_us).max(link.last_arrival_us);
     link.last_arrival_us = arrival;
     link.sent += 1;

@@ -12,6 +12,10 @@ use hlswarm_sim::scenario::Scenario;
 use hlswarm_sim::world::Mode;
 use lexopt::prelude::*;
 
+/// Engines allocate and free small pieces all the time, on several threads.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const HELP: &str = "\
 Simulates swarms of real engines in simulated time and prints a table.
 
@@ -25,6 +29,7 @@ usage: cargo run --release -p hlswarm-sim -- [options]
   --seeds N              run N seeds in a row (default 1)
   --length S             simulated seconds (default: the scenario's)
   --option PATH=VALUE    an hlswarm option over the scenario's, e.g. loader.coordination=random; may be repeated
+  --whole-segments       viewers pass on whole segments only, as the stock library does: the pages have a validator
   --baseline KIND        compare with: plain (the player alone), http-only (hlswarm without peers), none
                          (default plain)
   --table KIND           which columns: all, or faults (stalls, wrong buffers, recovery) (default all)
@@ -45,6 +50,7 @@ struct Args {
     seeds: u64,
     length_s: Option<f64>,
     overrides: Vec<(String, serde_json::Value)>,
+    whole_segments: bool,
     baseline: Option<Mode>,
     table: fn(&[Row]) -> String,
     threads: usize,
@@ -87,6 +93,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
         seeds: 1,
         length_s: None,
         overrides: Vec::new(),
+        whole_segments: false,
         baseline: Some(Mode::Plain),
         table,
         threads: cores.min(2),
@@ -104,6 +111,7 @@ fn parse() -> Result<Option<Args>, lexopt::Error> {
             Long("seeds") => args.seeds = parser.value()?.parse()?,
             Long("length") => args.length_s = Some(parser.value()?.parse()?),
             Long("option") => args.overrides.push(option(&parser.value()?.string()?)?),
+            Long("whole-segments") => args.whole_segments = true,
             Long("baseline") => args.baseline = baseline(&parser.value()?.string()?)?,
             Long("table") => args.table = table_kind(&parser.value()?.string()?)?,
             Long("threads") => args.threads = parser.value()?.parse()?,
@@ -218,6 +226,7 @@ fn run(args: &Args) -> Result<bool, String> {
             for seed in first_seed..first_seed.saturating_add(args.seeds) {
                 let mut setup = RunSetup::new(scenario.clone(), viewers, seed);
                 setup.overrides.clone_from(&args.overrides);
+                setup.whole_segments = args.whole_segments;
                 setup.scenario.length_s = args.length_s.unwrap_or(setup.scenario.length_s);
                 setup.baseline = args.baseline;
                 setup.threads = args.threads;
@@ -254,23 +263,40 @@ fn run(args: &Args) -> Result<bool, String> {
 // The wall clock is read only to say how long a row took.
 #[allow(clippy::disallowed_methods)]
 fn run_row(setup: &RunSetup) -> Result<(Row, RunResult), String> {
-    let begun = std::time::Instant::now();
+    let begun = (std::time::Instant::now(), processor_s());
     let result = setup.run().map_err(|error| error.to_string())?;
     let mut row = result.row.clone();
-    row.wall_s = begun.elapsed().as_secs_f64();
+    row.wall_s = begun.0.elapsed().as_secs_f64();
+    row.cpu_s = begun.1.zip(processor_s()).map(|(before, after)| after - before);
     row.options = setup.overrides.iter().map(|(path, value)| format!("{path}={value}")).collect();
+    row.options.extend(setup.whole_segments.then(|| "whole segments".to_owned()));
     Ok((row, result))
 }
 
+/// Processor time that this process has had so far, as Linux tells it.
+fn processor_s() -> Option<f64> {
+    let stat = std::fs::read_to_string("/proc/self/stat").ok()?;
+    // The name in brackets may hold anything; the 12th and 13th field after it are ticks in user and system mode.
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let ticks: Vec<f64> =
+        fields.split(' ').skip(11).take(2).map(str::parse).collect::<Result<_, _>>().ok()?;
+    // `USER_HZ`, which is 100 on every architecture that matters.
+    Some(ticks.iter().sum::<f64>() / 100.0)
+}
+
 fn progress(row: &Row, result: &RunResult) -> String {
-    let rate = row.events as f64 / row.wall_s.max(1e-9) / 1e6;
+    let per = |seconds: f64| row.viewer_s / seconds.max(1e-9);
+    let cpu =
+        row.cpu_s.map_or_else(String::new, |cpu| format!(", {:.0} a second of processor time", per(cpu)));
     format!(
-        "{} with {} viewers, seed {}: {:.1} s, {:.1} M events ({rate:.2} M/s), log {:016x}\n{result}",
+        "{} with {} viewers, seed {}: {:.1} s, {:.1} M events, {:.0} viewer-seconds: {:.0} a second{cpu}; log {:016x}\n{result}",
         row.scenario,
         row.viewers,
         row.seed,
         row.wall_s,
         row.events as f64 / 1e6,
+        row.viewer_s,
+        per(row.wall_s),
         result.digest
     )
 }

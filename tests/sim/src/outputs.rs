@@ -9,7 +9,7 @@ use hlswarm::wire::{Claim, Frame, decode, encode};
 use crate::check::tracker_url;
 use crate::digests::{blocks_of, digest_of};
 use crate::draw::{For, unit};
-use crate::links::{Message, Role, read_description};
+use crate::links::{DataMessage, Message, Role, read_description};
 use crate::media::{FORGED, Run};
 use crate::queue::Event;
 use crate::tally::Way;
@@ -78,7 +78,7 @@ impl Viewer {
             Output::CloseLink { link } => self.close_link(link.0, ctx),
             Output::SendControl { link, frame } => {
                 let frame = if self.forging { self.forge_claim(frame, ctx) } else { frame };
-                self.send_message(link.0, Message::Control(frame), ctx);
+                self.send_message(link.0, Message::Control(frame.into_boxed_slice()), ctx);
             }
             // Browsers hash in the background; within a millisecond, which is as good as at once here.
             Output::Digest { ask, blob, at, len } => {
@@ -110,7 +110,8 @@ impl Viewer {
                     payload.forge();
                 }
                 let hops = self.blobs.hops(blob.0);
-                self.send_message(link.0, Message::Data { head, payload, hops }, ctx);
+                let data = Box::new(DataMessage { head, payload, hops });
+                self.send_message(link.0, Message::Data(data), ctx);
             }
             Output::NewBlob { blob } => {
                 if !self.blobs.create(blob.0) {
@@ -328,7 +329,7 @@ impl Viewer {
     /// Lets everything break as the network would, for what is still open.
     pub(crate) fn vanish(&mut self, ctx: &mut Ctx<'_>) {
         let silence = (ctx.world.scenario.ice.fail_after_s * 1e6) as u64;
-        for (peer, link) in self.links.values().filter(|link| link.up).filter_map(|link| link.peer) {
+        for (peer, link) in self.links.iter().filter(|link| link.up).filter_map(|link| link.peer) {
             ctx.send(peer, silence, Event::PeerLost { link });
         }
         for (&tracker, &(socket, _)) in &self.sockets {
@@ -340,29 +341,34 @@ impl Viewer {
         }
     }
 
-    /// Bounds that hold at every moment.
-    pub(crate) fn check_budget(&mut self, ctx: &mut Ctx<'_>) {
+    /// Blobs have grown: they may not outgrow their bounds.
+    pub(crate) fn check_blobs(&self, ctx: &mut Ctx<'_>) {
         let config = &ctx.world.config;
         let bound = config.loader.cache_bytes + config.limits.receive_bytes_total;
         if self.blobs.bytes() > bound {
             ctx.fail(format!("{} bytes in blobs, {bound} are allowed", self.blobs.bytes()));
         }
-        let high = config.limits.send_buffer_high_bytes + u64::from(config.limits.max_data_message_bytes);
-        // Control frames come on top.
-        if self.tally.most_buffered > high + 65_536 {
-            ctx.fail(format!("{} bytes in one send buffer, {high} are allowed", self.tally.most_buffered));
-        }
-        self.check_links(ctx);
     }
 
-    fn check_links(&mut self, ctx: &mut Ctx<'_>) {
-        if self.tally.links_checked_us + 1_000_000 > ctx.now_us {
+    /// A send buffer has grown: it may not outgrow its bound.
+    pub(crate) fn check_buffer(&self, buffered: u64, ctx: &mut Ctx<'_>) {
+        let limits = &ctx.world.config.limits;
+        let high = limits.send_buffer_high_bytes + u64::from(limits.max_data_message_bytes);
+        // Control frames come on top.
+        if buffered > high + 65_536 {
+            ctx.fail(format!("{buffered} bytes in one send buffer, {high} are allowed"));
+        }
+    }
+
+    /// Bounds on links, looked at once a second.
+    pub(crate) fn check_links(&mut self, ctx: &mut Ctx<'_>) {
+        if self.links_checked_us + 1_000_000 > ctx.now_us {
             return;
         }
-        self.tally.links_checked_us = ctx.now_us;
+        self.links_checked_us = ctx.now_us;
         let mut peers: Vec<u32> = self
             .links
-            .values()
+            .iter()
             .filter(|link| link.up)
             .filter_map(|link| link.peer)
             .map(|peer| peer.0)

@@ -99,6 +99,8 @@ pub(crate) struct Player {
     report_at_us: u64,
     estimator: Estimator,
     suspended: bool,
+    /// Nothing happens before this moment, unless something comes from outside.
+    due_us: u64,
     pub(crate) seen: Seen,
 }
 
@@ -135,6 +137,7 @@ impl Player {
             report_at_us: now_us,
             estimator: Estimator::default(),
             suspended: false,
+            due_us: 0,
             seen: Seen::default(),
         }
     }
@@ -169,6 +172,9 @@ impl Player {
         if self.suspended {
             return NEVER;
         }
+        if now_us < self.due_us {
+            return self.due_us;
+        }
         for index in 0..self.tracks.len() {
             self.append(index, now_us, catalog);
         }
@@ -182,11 +188,15 @@ impl Player {
         }
         if self.report_at_us <= now_us && self.state != State::Starting {
             out.push(Action::Report);
-            self.report_at_us = now_us + (settings.playhead_every_ms * 1000.0) as u64;
+            let pause = (settings.playhead_every_ms * 1000.0) as u64;
+            // A player that has reached the end says so, and no more.
+            self.report_at_us = if self.state == State::Ended { NEVER } else { now_us + pause };
         }
         if self.state != State::Ended && self.state != State::Starting {
             due = due.min(self.report_at_us);
         }
+        // What it has asked for may have changed it at once.
+        self.due_us = if out.is_empty() { due.max(now_us + 1) } else { 0 };
         due.max(now_us + 1)
     }
 
@@ -211,6 +221,7 @@ impl Player {
             let finish = u64::from(catalog.window) * catalog.segment_us;
             if !catalog.live && self.position_us >= finish {
                 self.state = State::Ended;
+                self.report_at_us = now_us;
             } else if end <= self.position_us {
                 self.state = State::Stalled { since_us: now_us - over_us };
                 self.seen.stalls += 1;
@@ -308,6 +319,7 @@ impl Player {
         catalog: &Catalog,
         settings: &PlayerSettings,
     ) {
+        self.due_us = 0;
         let fresh = self.tracks[track as usize].loaded != Some(rendition);
         let track = &mut self.tracks[track as usize];
         track.playlist_loading = false;
@@ -354,6 +366,7 @@ impl Player {
         catalog: &Catalog,
         settings: &PlayerSettings,
     ) -> bool {
+        self.due_us = 0;
         let Some(index) = self.waiting_track(request) else { return false };
         let adaptive = settings.adaptive && index == 0;
         let track = &mut self.tracks[index];
@@ -389,6 +402,7 @@ impl Player {
 
     /// A request failed; `again` says whether the player retries by itself.
     pub(crate) fn on_failed(&mut self, now_us: u64, request: u32, again: bool) -> bool {
+        self.due_us = 0;
         let Some(index) = self.waiting_track(request) else { return false };
         self.tracks[index].pending = None;
         self.failed_on(index, now_us, again);
@@ -431,6 +445,7 @@ impl Player {
         if self.state == State::Starting || self.tracks.iter().any(|track| !track.placed) {
             return;
         }
+        self.due_us = 0;
         self.advance(now_us, catalog);
         let (first, end) = self.tracks[0].window;
         let index = first + (f64::from(end - first) * unit) as u32;
@@ -458,6 +473,7 @@ impl Player {
 
     /// The machine sleeps or wakes: media time stands still meanwhile.
     pub(crate) fn suspend(&mut self, now_us: u64, suspended: bool, catalog: &Catalog) {
+        self.due_us = 0;
         if suspended {
             self.advance(now_us, catalog);
         } else if let State::Stalled { since_us } = &mut self.state {

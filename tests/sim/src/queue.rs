@@ -46,7 +46,7 @@ pub(crate) enum Event {
     /// The other side's channel is open.
     PeerConnected { link: u32, peer: ActorId, peer_link: u32 },
     /// A message of a channel.
-    Wire { link: u32, message: Box<Message> },
+    Wire { link: u32, message: Message },
     /// Bytes of a channel were received.
     Ack { link: u32, bytes: u32 },
     /// The other side closed the channel.
@@ -138,13 +138,15 @@ impl Ord for Entry {
     }
 }
 
-/// Events by time: a small heap for the bucket at hand, unsorted buckets for the near future, a map for the rest.
-/// One big heap would touch cold memory at each of the hundreds of millions of events.
+/// Events by time: the bucket at hand, sorted, with a small heap for what still comes into it; unsorted buckets for the
+/// near future; a map for the rest. One big heap would touch cold memory at each of the hundreds of millions of events.
 pub(crate) struct Queue {
     bucket_us: u64,
-    /// Number of the bucket that `near` holds.
+    /// Number of the bucket that `near` and `late` hold.
     current: u64,
-    near: BinaryHeap<Entry>,
+    /// The last one is the earliest.
+    near: Vec<Entry>,
+    late: BinaryHeap<Entry>,
     ring: Vec<Vec<Entry>>,
     in_ring: usize,
     far: BTreeMap<u64, Vec<Entry>>,
@@ -157,7 +159,8 @@ impl Queue {
         Queue {
             bucket_us: bucket_us.max(1),
             current: 0,
-            near: BinaryHeap::new(),
+            near: Vec::new(),
+            late: BinaryHeap::new(),
             ring: (0..RING).map(|_| Vec::new()).collect(),
             in_ring: 0,
             far: BTreeMap::new(),
@@ -167,7 +170,7 @@ impl Queue {
     pub(crate) fn push(&mut self, entry: Entry) {
         let bucket = entry.at_us / self.bucket_us;
         if bucket <= self.current {
-            self.near.push(entry);
+            self.late.push(entry);
         } else if bucket - self.current < RING {
             self.ring[(bucket % RING) as usize].push(entry);
             self.in_ring += 1;
@@ -178,18 +181,27 @@ impl Queue {
 
     /// The time of the earliest event.
     pub(crate) fn next_us(&mut self) -> Option<u64> {
-        while self.near.is_empty() {
+        while self.is_bucket_empty() {
             self.advance()?;
         }
-        self.near.peek().map(|entry| entry.at_us)
+        let times = [self.near.last(), self.late.peek()].into_iter().flatten().map(|entry| entry.at_us);
+        times.min()
     }
 
     /// The earliest event, if it is before `end_us`.
     pub(crate) fn pop_before(&mut self, end_us: u64) -> Option<Entry> {
-        if self.near.is_empty() && (self.current + 1) * self.bucket_us >= end_us {
+        if self.is_bucket_empty() && (self.current + 1) * self.bucket_us >= end_us {
             return None;
         }
-        (self.next_us()? < end_us).then(|| self.near.pop()).flatten()
+        if self.next_us()? >= end_us {
+            return None;
+        }
+        // The order of entries is reversed: the greater one is earlier.
+        if self.late.peek() > self.near.last() { self.late.pop() } else { self.near.pop() }
+    }
+
+    fn is_bucket_empty(&self) -> bool {
+        self.near.is_empty() && self.late.is_empty()
     }
 
     fn advance(&mut self) -> Option<()> {
@@ -199,12 +211,13 @@ impl Queue {
         } else {
             self.current += 1;
         }
-        let bucket = std::mem::take(&mut self.ring[(self.current % RING) as usize]);
-        self.in_ring -= bucket.len();
-        self.near.extend(bucket);
+        // What was in use before becomes room for a later bucket.
+        std::mem::swap(&mut self.near, &mut self.ring[(self.current % RING) as usize]);
+        self.in_ring -= self.near.len();
         if let Some(bucket) = self.far.remove(&self.current) {
             self.near.extend(bucket);
         }
+        self.near.sort_unstable();
         Some(())
     }
 }

@@ -112,8 +112,12 @@ pub struct Row {
     pub control_share: f64,
     /// Simulated events.
     pub events: u64,
+    /// Seconds that viewers were there, all together, with peers.
+    pub viewer_s: f64,
     /// Wall-clock seconds that the row took; set by the command.
     pub wall_s: f64,
+    /// Processor seconds that it took, where the system tells; set by the command.
+    pub cpu_s: Option<f64>,
 }
 
 /// The value below which `share` of the values lie.
@@ -225,7 +229,9 @@ impl Row {
             disputes: sum_of(tallies, |tally| tally.integrity.disputes),
             control_share: ratio(total(|tally| tally.control_bytes), delivered),
             events: outcome.events,
+            viewer_s: total(|tally| tally.left_us.saturating_sub(tally.joined_us)) as f64 / 1e6,
             wall_s: 0.0,
+            cpu_s: None,
         }
     }
 }

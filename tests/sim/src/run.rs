@@ -25,6 +25,8 @@ pub struct RunSetup {
     pub seed: u64,
     /// Options laid over the scenario's: dotted path and value.
     pub overrides: Vec<(String, Value)>,
+    /// The pages have a validator, so that viewers pass on whole segments only, as the stock library does.
+    pub whole_segments: bool,
     /// Threads for the run with peers.
     pub threads: usize,
     /// What the run with peers is compared with; `None` leaves the comparison out.
@@ -41,6 +43,7 @@ impl RunSetup {
             viewers,
             seed,
             overrides: Vec::new(),
+            whole_segments: false,
             threads: 1,
             baseline: Some(Mode::Plain),
             keep_log: false,
@@ -70,7 +73,8 @@ impl RunSetup {
         let catalog = Catalog::new(&scenario, self.seed);
         let signed = Signed::new(&config, &catalog);
         // A page that has nothing else to go by asks its own validator.
-        let has_validator = is_hostile(&scenario) && config.integrity.mode == IntegrityMode::Off;
+        let has_validator =
+            self.whole_segments || is_hostile(&scenario) && config.integrity.mode == IntegrityMode::Off;
         Ok(World {
             seed: self.seed,
             mode,
@@ -110,8 +114,11 @@ impl RunSetup {
 
     /// The command that repeats this run.
     pub fn replay(&self, scenario: &str) -> String {
-        let overrides: String =
+        let mut overrides: String =
             self.overrides.iter().map(|(path, value)| format!(" --option {path}={value}")).collect();
+        if self.whole_segments {
+            overrides.push_str(" --whole-segments");
+        }
         format!(
             "cargo run --release -p hlswarm-sim -- --scenario {scenario} --viewers {} --seed {}{overrides}",
             self.viewers, self.seed

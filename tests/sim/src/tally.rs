@@ -50,7 +50,6 @@ pub(crate) struct Tally {
     pub most_buffered: u64,
     /// Live segments that appeared at the origin while the viewer was there.
     pub reach: Vec<Reach>,
-    pub links_checked_us: u64,
     pub doubled_s: u32,
 }
 

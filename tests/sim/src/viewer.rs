@@ -45,6 +45,7 @@ pub(crate) struct Viewer {
     engine_armed_us: Option<u64>,
     player_armed_us: Option<u64>,
     retry_armed_us: u64,
+    pub(crate) links_checked_us: u64,
     /// Ticks in a row after which the engine still asked to be woken at once.
     restless: u32,
 }
@@ -78,7 +79,7 @@ impl Viewer {
             engine,
             player: Player::new(ctx.now_us, &world.catalog, &world.scenario.player),
             blobs: Blobs::default(),
-            links: Links::new(),
+            links: Links::default(),
             uplink: Uplink::default(),
             downlink: Downlink::default(),
             fetches: Fetches::new(),
@@ -96,6 +97,7 @@ impl Viewer {
             engine_armed_us: None,
             player_armed_us: None,
             retry_armed_us: 0,
+            links_checked_us: 0,
             restless: 0,
         };
         viewer.feed(Input::Tick, ctx);
@@ -174,7 +176,7 @@ impl Viewer {
             other => ctx.fail(format!("an event that is not for viewers: {other:?}")),
         }
         self.settle(ctx);
-        self.check_budget(ctx);
+        self.check_links(ctx);
     }
 
     fn engine_timer(&mut self, ctx: &mut Ctx<'_>) {
@@ -339,6 +341,7 @@ impl Viewer {
             ctx.fail(format!("a write that does not fit: {error}"));
         }
         self.tally.most_bytes = self.tally.most_bytes.max(self.blobs.bytes());
+        self.check_blobs(ctx);
     }
 
     fn seek(&mut self, number: u8, ctx: &mut Ctx<'_>) {
@@ -373,7 +376,7 @@ impl Viewer {
             FaultKind::Metered => self.feed(Input::Network { online: true, metered: begins }, ctx),
             FaultKind::P2pOff => {
                 self.feed(Input::UseP2p { enabled: !begins }, ctx);
-                if begins && !(self.links.is_empty() && self.sockets.is_empty()) {
+                if begins && !(self.links.len() == 0 && self.sockets.is_empty()) {
                     ctx.fail("peer-to-peer was switched off and links or sockets are still open".to_owned());
                 }
             }
@@ -395,10 +398,10 @@ impl Viewer {
             }
             self.break_sockets(ctx);
             let silence = (ctx.world.scenario.ice.fail_after_s * 1e6) as u64;
-            let links: Vec<u32> = self.links.keys().copied().collect();
+            let links = self.links.ids().to_vec();
             for link in links {
                 ctx.after(silence, Event::PeerLost { link });
-                if let Some((peer, peer_link)) = self.links.get(&link).and_then(|state| state.peer) {
+                if let Some((peer, peer_link)) = self.links.get(link).and_then(|state| state.peer) {
                     ctx.send(peer, silence, Event::PeerLost { link: peer_link });
                 }
             }

@@ -50,6 +50,20 @@ fn without_peers_the_engine_plays_as_the_player_alone() {
 }
 
 #[test]
+fn a_segment_spreads_more_slowly_when_only_whole_ones_are_passed_on() {
+    let mut short = scenario("live");
+    short.length_s = 60.0;
+    let reach_ms = |whole_segments| {
+        let setup = RunSetup { whole_segments, baseline: None, ..RunSetup::new(short.clone(), 40, 1) };
+        let result = run(&setup);
+        assert!(result.failures.is_empty(), "{result}");
+        result.row.reach_p50_ms.expect("segments appeared")
+    };
+    let (relayed, whole) = (reach_ms(false), reach_ms(true));
+    assert!(whole > relayed + 100.0, "{whole} ms, and {relayed} ms when relayed while they arrive");
+}
+
+#[test]
 fn runs_that_once_failed_hold() {
     for once in regression::read().expect("the list can be read") {
         let setup = RunSetup::new(scenario(&once.scenario), once.viewers, once.seed);

@@ -65,6 +65,20 @@ fn the_command_line_is_checked() {
 }
 
 #[test]
+fn a_run_says_how_fast_it_was() {
+    let output = sim(&["--scenario", "live", "--viewers", "2", "--length", "40", "--baseline", "none"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(told.contains(" viewer-seconds: "), "{told}");
+    let seconds: f64 = told
+        .split(" viewer-seconds")
+        .next()
+        .and_then(|text| text.rsplit(' ').next()?.parse().ok())
+        .expect(&told);
+    // Two viewers who join within 30 s of 40.
+    assert!((20.0..=80.0).contains(&seconds), "{told}");
+}
+
+#[test]
 fn help_and_list_work() {
     let help = sim(&["--help"]);
     assert!(help.status.success());
