@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::id::{LinkId, PeerId, SegmentKey};
+use crate::random::ChaCha8Rng;
 use crate::swarm::{Swarm, SwarmNotice, SwarmOut};
 use crate::wire::{GoodbyeReason, RefuseReason};
 
@@ -17,6 +18,11 @@ pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
 impl Engine {
     /// The swarm with what its calls need, as separate borrows.
     pub(super) fn swarm_parts(&mut self) -> (&mut Swarm, Store<'_>, SwarmOut<'_>) {
+        let (swarm, _, store, out) = self.swarm_parts_and_rng();
+        (swarm, store, out)
+    }
+
+    fn swarm_parts_and_rng(&mut self) -> (&mut Swarm, &mut ChaCha8Rng, Store<'_>, SwarmOut<'_>) {
         let store = Store {
             cache: &self.cache,
             downloads: &self.downloads,
@@ -27,7 +33,7 @@ impl Engine {
             guard: &self.guard,
         };
         let out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-        (&mut self.swarm, store, out)
+        (&mut self.swarm, &mut self.rng, store, out)
     }
 
     pub(super) fn start_signal(&mut self) {
@@ -128,17 +134,8 @@ impl Engine {
     pub(super) fn tick_peering(&mut self) {
         let now = self.now;
         if self.swarm.next_deadline().is_some_and(|deadline| deadline.at <= now) {
-            let store = Store {
-                cache: &self.cache,
-                downloads: &self.downloads,
-                kept: &self.kept,
-                timeline: &self.timeline,
-                cut_through: !self.has_validator,
-                signed_only: self.guard.is_signed(),
-                guard: &self.guard,
-            };
-            let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-            self.swarm.tick(now, &mut self.rng, &store, &mut out);
+            let (swarm, rng, store, mut out) = self.swarm_parts_and_rng();
+            swarm.tick(now, rng, &store, &mut out);
             self.take_notices();
             // Now and then the swarm wants one link more, without anything else having happened.
             self.signal.set_demand(now, self.swarm.wanted_links());

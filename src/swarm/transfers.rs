@@ -32,19 +32,16 @@ impl Swarm {
     ) -> Option<TransferId> {
         self.see(now);
         let bytes = Downloads::request_bytes(len);
-        let total: u64 = self.links.iter().map(|peer| peer.down.outstanding_bytes()).sum();
-        if total.saturating_add(bytes) > self.limits.receive_bytes_total {
-            return None;
-        }
+        let total = self.receiving_bytes();
         let place = self.place(link)?;
         let (peer, limits) = (self.links.get_mut(place)?, &self.limits);
-        let room = peer.down.len() < limits.requests_outstanding_per_peer
+        let fits = total.saturating_add(bytes) <= limits.receive_bytes_total
             && (peer.down.len() == 0
                 || peer.down.outstanding_bytes().saturating_add(bytes) <= limits.receive_bytes_per_peer);
-        let willing = peer.is_ready() && peer.uploads && peer.trust.ignored_until(now).is_none();
-        if !room || !willing || !peer.asking.take(now) {
+        if !fits || !peer.may_be_asked(now, limits) {
             return None;
         }
+        peer.asking.spend(now);
         let transfer = peer.down.open(now, key, at, len);
         out.frame(link, &Frame::Request { transfer, key, resource_offset, at, len });
         self.plan_link(link);
@@ -54,15 +51,19 @@ impl Swarm {
     /// How many bytes may be asked of a peer now, within all limits that [`Swarm::request`] holds to; 0 when nothing may.
     pub fn room(&mut self, now: Time, link: LinkId) -> u64 {
         self.see(now);
-        let total: u64 = self.links.iter().map(|peer| peer.down.outstanding_bytes()).sum();
+        let total = self.receiving_bytes();
         let Some(place) = self.place(link) else { return 0 };
         let (Some(peer), limits) = (self.links.get_mut(place), &self.limits) else { return 0 };
-        let willing = peer.is_ready() && peer.uploads && peer.trust.ignored_until(now).is_none();
-        if !willing || peer.down.len() >= limits.requests_outstanding_per_peer || !peer.asking.has(now) {
+        if !peer.may_be_asked(now, limits) {
             return 0;
         }
         let of_all = limits.receive_bytes_total.saturating_sub(total);
         of_all.min(limits.receive_bytes_per_peer.saturating_sub(peer.down.outstanding_bytes()))
+    }
+
+    /// Segment bytes that are being received from all peers.
+    fn receiving_bytes(&self) -> u64 {
+        self.links.iter().map(|peer| peer.down.outstanding_bytes()).sum()
     }
 
     /// Gives up a download. Bytes of it that are still on their way are thrown away.
@@ -202,6 +203,15 @@ impl Swarm {
 }
 
 impl Peer {
+    /// Whether it serves, and takes one more request now.
+    fn may_be_asked(&mut self, now: Time, limits: &LimitsConfig) -> bool {
+        self.is_ready()
+            && self.uploads
+            && self.trust.ignored_until(now).is_none()
+            && self.down.len() < limits.requests_outstanding_per_peer
+            && self.asking.has(now)
+    }
+
     /// Ends a download from our side and tells the peer.
     pub(super) fn give_up(
         &mut self,
