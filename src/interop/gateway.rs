@@ -1,12 +1,14 @@
 //! Between one stock peer and our own peer state machine: what either says, in the other's words.
 
+use std::time::Duration;
+
 use crate::id::{PeerId, SegmentKey, SwarmId, TransferId};
 use crate::sorted::SortedMap;
 use crate::swarm::SegmentStore;
 use crate::time::Time;
 use crate::wire::{
     Capabilities, DataHead, Frame, HaveEntry, HaveState, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION,
-    MIN_VERSION, RefuseReason, bitmap, decode, encode,
+    MIN_VERSION, RefuseReason, SHARING, bitmap, decode, encode,
 };
 
 use super::command::{Command, CommandError, Joiner, Subject, is_framed};
@@ -17,7 +19,12 @@ use super::uploads::{Serving, Waiting};
 const MAX_ANNOUNCED: usize = 16 * 1024;
 /// A request that was cancelled before its first byte blocks the link no longer than this. Until then a stock peer may
 /// still begin to answer it.
-const SETTLE: std::time::Duration = std::time::Duration::from_secs(3);
+const SETTLE: Duration = Duration::from_secs(3);
+/// A stock peer announces everything anew with each segment that it gets or begins to fetch, and a fast one gets very
+/// many: only what it had to say last is passed on, no faster than this ...
+const SHOW_SPACING: Duration = Duration::from_millis(200);
+/// ... and of what says nothing to our side no more is taken in that time.
+const MAX_QUIET: u32 = 1000;
 /// A stock peer takes messages of this size whatever it was configured to send.
 const MESSAGE_BYTES: u32 = 65_535;
 /// The frame that stands for any sign of life. It says nothing and is counted.
@@ -39,7 +46,7 @@ impl Effect {
         Effect::Frame(encode(frame))
     }
 
-    fn life() -> Effect {
+    pub(super) fn life() -> Effect {
         Effect::frame(&Frame::Extension { kind: LIFE, body: Vec::new() })
     }
 }
@@ -87,6 +94,12 @@ pub struct Gateway {
     loading: Vec<u64>,
     /// What our side was told of the peer.
     shown: SortedMap<SegmentKey, HaveState>,
+    shown_at: Option<Time>,
+    /// When our side is to be told what the peer has announced since.
+    show_at: Option<Time>,
+    /// When our side was given a sign of life last, and how often the peer has said nothing new since.
+    life_at: Option<Time>,
+    quiet: u32,
     asking: Option<Asking>,
     /// Bytes that nobody waits for count for this download.
     late: TransferId,
@@ -114,6 +127,10 @@ impl Gateway {
             loaded: Vec::new(),
             loading: Vec::new(),
             shown: SortedMap::new(),
+            shown_at: None,
+            show_at: None,
+            life_at: None,
+            quiet: 0,
             asking: None,
             late: TransferId(0),
             next_request: 0,
@@ -143,6 +160,13 @@ impl Gateway {
         let Ok(frame) = decode(frame, u32::MAX) else { return Vec::new() };
         match frame {
             Frame::Have { .. } | Frame::HaveDelta { .. } => {
+                if self.setup.shares {
+                    self.announce_at.get_or_insert(now);
+                }
+                Vec::new()
+            }
+            // Our side ceases to serve, or begins: what it says it has is another list then.
+            Frame::Extension { kind: SHARING, .. } => {
                 if self.setup.shares {
                     self.announce_at.get_or_insert(now);
                 }
@@ -208,7 +232,7 @@ impl Gateway {
             return vec![Effect::Violation("a message that is neither a command nor bytes".to_owned())];
         }
         let command = match self.joiner.push(now, message) {
-            Ok(None) => return vec![Effect::life()],
+            Ok(None) => return self.said_nothing(now),
             Ok(Some(payload)) => Command::decode(&payload),
             Err(error) => Err(error),
         };
@@ -216,21 +240,45 @@ impl Gateway {
             Ok(Command::Announcement { loaded, loading }) => {
                 self.loaded = bounded(loaded);
                 self.loading = bounded(loading);
-                let effects = self.show(ids);
-                if effects.is_empty() { vec![Effect::life()] } else { effects }
+                let due = self.shown_at.map_or(now, |at| at + SHOW_SPACING);
+                if due > now {
+                    self.show_at = Some(due);
+                    return self.said_nothing(now);
+                }
+                let effects = self.show(now, ids);
+                if effects.is_empty() { self.said_nothing(now) } else { effects }
             }
             Ok(Command::Request { segment, request, from }) => {
                 self.requested(now, Subject { segment, request }, from, ids, store)
             }
             Ok(Command::Cancel(about)) => self.cancelled(about),
             Ok(Command::Data { segment, request, bytes }) => {
-                self.answered(Subject { segment, request }, bytes)
+                self.answered(now, Subject { segment, request }, bytes)
             }
-            Ok(Command::Completed(about)) => self.completed(about),
-            Ok(Command::Absent(about)) => self.absent(about),
-            Err(CommandError::Unknown(_)) => vec![Effect::life()],
+            Ok(Command::Completed(about)) => self.completed(now, about),
+            Ok(Command::Absent(about)) => {
+                // It may have said before that the segment is gone.
+                let news = self.show_at.filter(|_| self.asking.is_some_and(|asking| asking.about == about));
+                let mut effects = news.map(|_| self.show(now, ids)).unwrap_or_default();
+                effects.extend(self.absent(now, about));
+                effects
+            }
+            Err(CommandError::Unknown(_)) => self.said_nothing(now),
             Err(error) => vec![Effect::Violation(error.to_string())],
         }
+    }
+
+    /// The peer said what our side need not hear: a sign of life now and then is enough.
+    fn said_nothing(&mut self, now: Time) -> Vec<Effect> {
+        if self.life_at.is_none_or(|at| now >= at + SHOW_SPACING) {
+            (self.life_at, self.quiet) = (Some(now), 0);
+            return vec![Effect::life()];
+        }
+        self.quiet += 1;
+        if self.quiet > MAX_QUIET {
+            return vec![Effect::Violation(format!("more than {MAX_QUIET} messages at once"))];
+        }
+        Vec::new()
     }
 
     /// Bytes of a segment came: which download they are of, and from where on.
@@ -249,7 +297,8 @@ impl Gateway {
 
     /// Tells our side what the peer has, as far as that is different. Due when the playlist changed, too: a peer may
     /// be a refresh ahead of us.
-    pub fn show(&mut self, ids: &Ids<'_>) -> Vec<Effect> {
+    pub fn show(&mut self, now: Time, ids: &Ids<'_>) -> Vec<Effect> {
+        (self.shown_at, self.show_at) = (Some(now), None);
         let mut shown = SortedMap::new();
         if self.loaded.iter().chain(&self.loading).all(|id| ids.fits(*id)) {
             let states = [(&self.loading, HaveState::FetchingHttp), (&self.loaded, HaveState::Loaded)];
@@ -279,6 +328,11 @@ impl Gateway {
                 .map(|some| Effect::frame(&Frame::HaveDelta { entries: some.to_vec() })),
         );
         effects
+    }
+
+    /// When our side is to be [told](Gateway::show) what the peer has announced.
+    pub fn show_due(&self) -> Option<Time> {
+        self.show_at
     }
 
     /// When the peer is to be told what we have.
@@ -355,21 +409,21 @@ impl Gateway {
     }
 
     /// The peer says that bytes follow.
-    fn answered(&mut self, about: Subject, bytes: u64) -> Vec<Effect> {
-        let Some(asking) = &mut self.asking else { return vec![Effect::life()] };
+    fn answered(&mut self, now: Time, about: Subject, bytes: u64) -> Vec<Effect> {
+        let Some(asking) = &mut self.asking else { return self.said_nothing(now) };
         let Asking { transfer, from, stage, .. } = *asking;
         if asking.about != about {
             // What follows belongs to a request of before. If ours was being answered, its answer ends here.
             return match stage {
                 Stage::Coming { .. } => self.broken_off(),
-                Stage::Asked | Stage::Cancelled { .. } => vec![Effect::life()],
+                Stage::Asked | Stage::Cancelled { .. } => self.said_nothing(now),
             };
         }
         match stage {
             Stage::Cancelled { .. } => {
                 self.asking = None;
                 let mut effects = self.send(&Command::Cancel(about));
-                effects.push(Effect::life());
+                effects.extend(self.said_nothing(now));
                 effects
             }
             Stage::Coming { .. } => self.broken_off(),
@@ -386,29 +440,29 @@ impl Gateway {
     }
 
     /// The peer says that it has sent everything; what is whole was taken note of when its last byte came.
-    fn completed(&mut self, about: Subject) -> Vec<Effect> {
+    fn completed(&mut self, now: Time, about: Subject) -> Vec<Effect> {
         match self.asking {
             Some(Asking { about: of, stage, .. }) if of == about => match stage {
                 Stage::Cancelled { .. } => {
                     self.asking = None;
-                    vec![Effect::life()]
+                    self.said_nothing(now)
                 }
                 Stage::Asked | Stage::Coming { .. } => self.broken_off(),
             },
-            _ => vec![Effect::life()],
+            _ => self.said_nothing(now),
         }
     }
 
-    fn absent(&mut self, about: Subject) -> Vec<Effect> {
+    fn absent(&mut self, now: Time, about: Subject) -> Vec<Effect> {
         match self.asking {
             Some(Asking { about: of, stage, .. }) if of == about => {
                 if matches!(stage, Stage::Cancelled { .. }) {
                     self.asking = None;
-                    return vec![Effect::life()];
+                    return self.said_nothing(now);
                 }
                 self.not_there(RefuseReason::Absent)
             }
-            _ => vec![Effect::life()],
+            _ => self.said_nothing(now),
         }
     }
 

@@ -40,7 +40,7 @@ impl Swarm {
     }
 
     /// Whether requests are served.
-    pub(super) fn shares(&self) -> bool {
+    pub fn shares(&self) -> bool {
         !self.consume_only && self.sharing && !self.budget.is_spent() && self.slots() > 0
     }
 

@@ -1,7 +1,7 @@
 //! Open stock links and their gateways.
 
 use crate::id::{LinkId, SegmentKey, TrackId};
-use crate::interop::{Effect, Gateway, Setup};
+use crate::interop::{Effect, Gateway, Ids, Setup};
 use crate::swarm::{DataArrival, SwarmOut};
 use crate::wire::HaveState;
 
@@ -30,14 +30,8 @@ impl Engine {
         self.apply(link, effects);
     }
 
-    /// Whether a message of a stock link is a command; anything else is bytes of a segment, for
-    /// [`place_frame`](Engine::place_frame).
-    pub fn is_stock_command(&self, link: LinkId, message: &[u8]) -> bool {
-        self.interop.gateways.get(&link).is_none_or(|gateway| gateway.is_command(message))
-    }
-
-    pub(super) fn stock_message(&mut self, link: LinkId, message: &[u8]) {
-        let now = self.now;
+    /// A stock link's gateway with what its calls need. Stock peers are given whole segments only.
+    fn stock_parts(&mut self, link: LinkId) -> Option<(&mut Gateway, Ids<'_>, Store<'_>)> {
         let store = Store {
             cache: &self.cache,
             downloads: &self.downloads,
@@ -47,8 +41,19 @@ impl Engine {
             signed_only: self.guard.is_signed(),
             guard: &self.guard,
         };
-        let Some(ids) = self.interop.ids(&self.timeline, link) else { return };
-        let Some(gateway) = self.interop.gateways.get_mut(&link) else { return };
+        let ids = self.interop.ids(&self.timeline, link)?;
+        Some((self.interop.gateways.get_mut(&link)?, ids, store))
+    }
+
+    /// Whether a message of a stock link is a command; anything else is bytes of a segment, for
+    /// [`place_frame`](Engine::place_frame).
+    pub fn is_stock_command(&self, link: LinkId, message: &[u8]) -> bool {
+        self.interop.gateways.get(&link).is_none_or(|gateway| gateway.is_command(message))
+    }
+
+    pub(super) fn stock_message(&mut self, link: LinkId, message: &[u8]) {
+        let now = self.now;
+        let Some((gateway, ids, store)) = self.stock_parts(link) else { return };
         let effects = gateway.incoming(now, message, &ids, &store);
         self.apply(link, effects);
     }
@@ -102,10 +107,39 @@ impl Engine {
             let loaded = cached.filter_map(id).collect();
             let loading = self.downloads.iter().filter(|download| download.http.is_some());
             let loading = loading.filter_map(|download| id(download.key)).collect();
+            // What would not be served is not announced: a stock peer has no word for "no more", and asks again at once.
+            let (loaded, loading) = if self.swarm.shares() { (loaded, loading) } else { Default::default() };
             let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
             let effects = gateway.announce(loaded, loading);
             self.apply(link, effects);
         }
+    }
+
+    /// Shows our side what stock peers announced while it was not due.
+    pub(super) fn show_stock_news(&mut self) {
+        let now = self.now;
+        let due = |gateway: &Gateway| gateway.show_due().is_some_and(|at| at <= now);
+        let gateways = self.interop.gateways.iter();
+        let links: Vec<LinkId> =
+            gateways.filter(|(_, gateway)| due(gateway)).map(|(link, _)| *link).collect();
+        self.show_stock_peers(links, |_| true);
+    }
+
+    /// The playlist of a track changed: what its stock peers have may have become known.
+    pub(super) fn show_stock_track(&mut self, track: TrackId) {
+        let links = self.interop.gateways.keys().copied().collect();
+        self.show_stock_peers(links, |of| of == track);
+    }
+
+    fn show_stock_peers(&mut self, links: Vec<LinkId>, concerns: impl Fn(TrackId) -> bool) {
+        let now = self.now;
+        for link in links {
+            let ids = self.interop.ids(&self.timeline, link).filter(|ids| concerns(ids.track));
+            let (Some(ids), Some(gateway)) = (ids, self.interop.gateways.get_mut(&link)) else { continue };
+            let effects = gateway.show(now, &ids);
+            self.apply(link, effects);
+        }
+        self.take_notices();
     }
 
     /// Passes on what stock peers asked for while it could not be served.
@@ -116,32 +150,8 @@ impl Engine {
         let links: Vec<LinkId> =
             gateways.filter(|(_, gateway)| due(gateway)).map(|(link, _)| *link).collect();
         for link in links {
-            let store = Store {
-                cache: &self.cache,
-                downloads: &self.downloads,
-                kept: &self.kept,
-                timeline: &self.timeline,
-                cut_through: false,
-                signed_only: self.guard.is_signed(),
-                guard: &self.guard,
-            };
-            let Some(ids) = self.interop.ids(&self.timeline, link) else { continue };
-            let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
+            let Some((gateway, ids, store)) = self.stock_parts(link) else { continue };
             let effects = gateway.retry(now, &ids, &store);
-            self.apply(link, effects);
-        }
-        self.take_notices();
-    }
-
-    /// The playlist of a track changed: what its stock peers have may have become known.
-    pub(super) fn show_stock_peers(&mut self, track: TrackId) {
-        let links: Vec<LinkId> = self.interop.gateways.keys().copied().collect();
-        for link in links {
-            let Some(ids) = self.interop.ids(&self.timeline, link).filter(|ids| ids.track == track) else {
-                continue;
-            };
-            let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
-            let effects = gateway.show(&ids);
             self.apply(link, effects);
         }
         self.take_notices();

@@ -114,6 +114,7 @@ impl Engine {
     pub(super) fn tick_interop(&mut self) {
         self.follow_player();
         self.tick_stock_swarms();
+        self.show_stock_news();
         self.tell_stock_peers();
         self.retry_stock_requests();
     }
@@ -121,7 +122,8 @@ impl Engine {
     /// When [`Engine::tick_interop`] is due.
     pub(super) fn interop_deadline(&self) -> Option<Deadline> {
         let gateways = self.interop.gateways.values();
-        let due = gateways.flat_map(|gateway| [gateway.announce_due(), gateway.retry_due()]);
+        let due =
+            gateways.flat_map(|gateway| [gateway.announce_due(), gateway.show_due(), gateway.retry_due()]);
         let announcements = due.flatten().min();
         let leaving = self.interop.streams.iter().filter_map(Stream::leaves_at).min();
         let signals = self.interop.streams.iter().filter_map(|stream| stream.signal.next_deadline());

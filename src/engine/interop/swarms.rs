@@ -66,7 +66,7 @@ impl Engine {
                     // count by place: one number means two segments.
                     self.interop.swarms.remove(&track);
                 } else if before != Some(numbering) || matches!(numbering, Numbering::Sequence) {
-                    self.show_stock_peers(track);
+                    self.show_stock_track(track);
                 }
             }
             _ => {}

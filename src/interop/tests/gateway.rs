@@ -13,7 +13,9 @@ use crate::interop::{Effect, Gateway, Ids, Numbering, Setup};
 use crate::swarm::{SegmentStore, StoredSegment};
 use crate::time::Time;
 use crate::timeline::Timeline;
-use crate::wire::{DataHead, Frame, HaveState, RefuseReason, bitmap, decode, encode, encode_data_head};
+use crate::wire::{
+    DataHead, Frame, HaveState, RefuseReason, SHARING, bitmap, decode, encode, encode_data_head,
+};
 
 const TRACK: TrackId = TrackId(7);
 const BYTES: u64 = 100_000;
@@ -88,8 +90,21 @@ impl World {
     fn hears(&mut self, command: &Command) -> Vec<Effect> {
         let [message] = command.encode(65_535).try_into().unwrap();
         assert!(self.gateway.is_command(&message));
+        if matches!(command, Command::Announcement { .. }) {
+            // Slow enough that each is passed on at once.
+            self.now = self.now + Duration::from_millis(200);
+        }
+        self.hears_at_once(&message)
+    }
+
+    fn hears_at_once(&mut self, message: &[u8]) -> Vec<Effect> {
         let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
-        self.gateway.incoming(self.now, &message, &ids, &Kept)
+        self.gateway.incoming(self.now, message, &ids, &Kept)
+    }
+
+    fn show(&mut self) -> Vec<Effect> {
+        let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
+        self.gateway.show(self.now, &ids)
     }
 
     /// Time passes.
@@ -181,9 +196,47 @@ fn what_a_peer_has_ahead_of_our_playlist_counts_when_we_see_it() {
     let mut world = World::new(5, Numbering::Sequence);
     assert_eq!(changes(&world.hears(&announcement(&[1004, 1005], &[]))), [(1004, Loaded)]);
     world.timeline = World::new(6, Numbering::Sequence).timeline;
-    let ids = Ids { timeline: &world.timeline, track: TRACK, numbering: world.numbering };
-    assert_eq!(changes(&world.gateway.show(&ids)), [(1005, Loaded)]);
-    assert_eq!(world.gateway.show(&ids), []);
+    assert_eq!(changes(&world.show()), [(1005, Loaded)]);
+    assert_eq!(world.show(), []);
+}
+
+#[test]
+fn announcements_that_come_fast_are_passed_on_at_a_pace() {
+    let mut world = World::vod();
+    let fast = |world: &mut World, ids: &[u64]| {
+        let [message] = announcement(ids, &[]).encode(65_535).try_into().unwrap();
+        world.hears_at_once(&message)
+    };
+    assert_eq!(changes(&fast(&mut world, &[0])), [(1000, Loaded)]);
+    assert!(!fast(&mut world, &[0, 1]).is_empty(), "a sign of life");
+    for most in 2..15 {
+        let ids: Vec<u64> = (0..most).collect();
+        assert_eq!(fast(&mut world, &ids), [], "too soon");
+    }
+    let due = world.gateway.show_due().unwrap();
+    assert_eq!(due, world.now + Duration::from_millis(200));
+    world.now = due;
+    let news: Vec<_> = (1001..1014).map(|sequence| (sequence, Loaded)).collect();
+    assert_eq!(changes(&world.show()), news, "all of it, in one frame");
+    assert_eq!(world.gateway.show_due(), None);
+    // What it lacks is known to be gone before it says so once more: it did not lie.
+    assert_eq!(sent(&world.asks(1, 1003, 0)).len(), 1);
+    fast(&mut world, &[0, 1]);
+    let [absent] = Command::Absent(Subject { segment: 3, request: 1 }).encode(65_535).try_into().unwrap();
+    let said = frames(&world.hears_at_once(&absent));
+    assert!(matches!(said[..], [Frame::HaveDelta { .. }, Frame::Refuse { .. }]), "{said:?}");
+    // However fast, there is an end.
+    let floods = (0..2000).flat_map(|_| fast(&mut world, &[0, 1]));
+    assert!(floods.into_iter().any(|effect| matches!(effect, Effect::Violation(_))));
+}
+
+#[test]
+fn when_our_side_ceases_to_serve_the_peer_is_told() {
+    let mut world = World::vod();
+    world.gateway.announce(vec![2], Vec::new());
+    assert_eq!(world.gateway.announce_due(), None);
+    world.says(&Frame::Extension { kind: SHARING, body: vec![0] });
+    assert_eq!(world.gateway.announce_due(), Some(world.now));
 }
 
 #[test]

@@ -50,6 +50,13 @@ export async function startTestWorld() {
       return `${publish(stream.dir)}${stream.master}`;
     },
 
+    /** The URL of a VOD stream of many short and small segments. */
+    async longVod({ segments }) {
+      const renditions = [{ height: 36, kbps: 20 }];
+      const stream = await makeHls({ kind: "ts", segments, segmentSeconds: 0.4, renditions });
+      return `${publish(stream.dir)}${stream.master}`;
+    },
+
     /** A VOD stream of 30 s with signed records: `{ url, integrity, close() }`, with the options to play it. */
     async signedVod() {
       const stream = await makeHls({ kind: "ts", segments: 15, segmentSeconds, renditions: [low] });

@@ -18,6 +18,9 @@
     keepMessages: false,
     /** The copies, of both directions. */
     messages: [],
+    /** Those of them that this page sent, and those that came. */
+    outgoing: [],
+    incoming: [],
     /** Bytes that went out over data channels. */
     channelBytes: 0,
     /** Once this many bytes have gone out, nothing more does: a peer that falls silent in the middle. */
@@ -70,8 +73,11 @@
       : ArrayBuffer.isView(data)
         ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
         : new TextEncoder().encode(String(data));
-  const keep = (data) => {
-    if (watch.keepMessages) watch.messages.push(bytesOf(data).slice());
+  const keep = (data, direction) => {
+    if (!watch.keepMessages) return;
+    const copy = bytesOf(data).slice();
+    watch.messages.push(copy);
+    direction.push(copy);
   };
 
   const NativeConnection = window.RTCPeerConnection;
@@ -89,7 +95,7 @@
   };
   function listen(channel) {
     watch.channels.push(channel);
-    channel.addEventListener("message", ({ data }) => keep(data));
+    channel.addEventListener("message", ({ data }) => keep(data, watch.incoming));
   }
 
   const send = RTCDataChannel.prototype.send;
@@ -100,7 +106,7 @@
       return;
     }
     watch.channelBytes += bytes.length;
-    keep(data);
+    keep(data, watch.outgoing);
     if (watch.corrupt && (bytes.length > 1000 || bytes[0] === ACCEPT)) {
       const wrong = corruptions[watch.corrupt === true ? "one bit" : watch.corrupt](bytes.slice());
       watch.corrupted++;
