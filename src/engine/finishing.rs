@@ -91,6 +91,7 @@ impl Engine {
             return;
         };
         self.player.asked(kind, key);
+        self.review_completeness();
         self.dirty = true;
         if let (Some(entry), Some(kept)) = (self.cache.get(key).copied(), self.kept.get(&key)) {
             self.cache.touch(self.now, key);
@@ -226,6 +227,19 @@ impl Engine {
         for gone in evicted {
             self.evict(gone.key, gone.blob);
         }
+        self.review_completeness();
+    }
+
+    /// Who keeps every segment of the tracks that it plays, of a stream that has an end, needs nobody: the tracker offers
+    /// it to others, and not to its like.
+    fn review_completeness(&mut self) {
+        let mut played = self.player.focuses().map(|key| key.track).peekable();
+        let complete = played.peek().is_some()
+            && played.all(|track| {
+                let mut listed = self.timeline.listed(track);
+                !self.timeline.live(track) && listed.all(|segment| self.cache.get(segment.key).is_some())
+            });
+        self.signal.set_complete(self.now, complete);
     }
 
     pub(super) fn expire_cache(&mut self) {

@@ -82,7 +82,8 @@ pub struct Signal {
     batches: SortedMap<u32, Batch>,
     next_batch: u32,
     demand: usize,
-    complete: bool,
+    /// Whether we have a whole stream that ends; `None` as long as we never had.
+    complete: Option<bool>,
     token: String,
     offer_rate: Bucket,
     /// Offers in a row that the shell could not make.
@@ -125,7 +126,7 @@ impl Signal {
             batches: SortedMap::new(),
             next_batch: 0,
             demand: config.loader.peer_requests_per_announce,
-            complete: false,
+            complete: None,
             token: config.loader.tracker_token.clone().unwrap_or_default(),
             offer_rate: Bucket::new(OFFER_BURST, OFFER_EVERY),
             create_failures: 0,
@@ -156,6 +157,7 @@ impl Signal {
     /// not open yet. Open ones are the swarm's.
     pub fn stop(&mut self, now: Time, rng: &mut ChaCha8Rng, out: &mut VecDeque<Output>) {
         self.running = false;
+        let left = self.left();
         let mut cx = Cx { now, rng, out };
         for session in &mut self.sessions {
             if session.opened().is_some_and(|open| open.started) {
@@ -166,7 +168,7 @@ impl Signal {
                     numwant: 0,
                     uploaded: 0,
                     downloaded: 0,
-                    left: self.complete.then_some(0),
+                    left,
                     trickle: false,
                     token: &self.token,
                     offers: &[],
@@ -362,19 +364,27 @@ impl Signal {
         }
     }
 
-    /// Whether this viewer has the whole of a stream that has an end. The trackers count such viewers apart.
+    /// Whether this viewer has the whole of a stream that has an end. The trackers count such viewers apart. That it came
+    /// to have it is told once.
     pub fn set_complete(&mut self, now: Time, complete: bool) {
-        if self.complete == complete {
+        if self.complete.unwrap_or(false) == complete {
             return;
         }
-        self.complete = complete;
-        for session in &mut self.sessions {
-            session.tell_complete = complete;
-            if let (true, Some(open)) = (complete, session.opened_mut()) {
-                open.due = open.due.min(now);
+        if self.complete.is_none() {
+            for session in &mut self.sessions {
+                session.tell_complete = true;
+                if let Some(open) = session.opened_mut() {
+                    open.due = open.due.min(now);
+                }
             }
         }
+        self.complete = Some(complete);
         self.look_again(now);
+    }
+
+    /// What is missing, as trackers are told: something or nothing. Nobody hears of it before nothing is.
+    fn left(&self) -> Option<u64> {
+        self.complete.map(|complete| u64::from(!complete))
     }
 
     /// Another access token is to be used from now on. Trackers that refused the old one are asked again at once.

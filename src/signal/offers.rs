@@ -252,7 +252,7 @@ impl Signal {
         let offers: Vec<_> = described.iter().map(|(offer_id, sdp)| Offer { offer_id, sdp }).collect();
         let event = match (started, self.complete) {
             (false, _) => Some(AnnounceEvent::Started),
-            (true, true) if session.tell_complete => Some(AnnounceEvent::Completed),
+            (true, Some(true)) if session.tell_complete => Some(AnnounceEvent::Completed),
             _ => None,
         };
         session.tell_complete &= event != Some(AnnounceEvent::Completed);
@@ -263,7 +263,7 @@ impl Signal {
             numwant: u32::try_from(offers.len()).unwrap_or(u32::MAX),
             uploaded: 0,
             downloaded: 0,
-            left: self.complete.then_some(0),
+            left: self.left(),
             trickle: true,
             token: &self.token,
             offers: &offers,

@@ -290,6 +290,13 @@ fn completion_is_told_once() {
     assert_eq!(told.len(), 1);
     assert_eq!(told[0].0, Time::from_millis(2000));
     assert_eq!(rig.announces(0).last().unwrap().1["left"], 0);
+    // It lets go of a segment, and has it again: the tracker counts it as what it is.
+    for (complete, left) in [(false, 1), (true, 0)] {
+        rig.call(|s, now, _, _| s.set_complete(now, complete));
+        rig.run(300_000);
+        assert_eq!(rig.announces(0).last().unwrap().1["left"], left);
+    }
+    assert_eq!(rig.announces(0).iter().filter(|(_, a)| a["event"] == "completed").count(), 1);
 }
 
 #[test]
