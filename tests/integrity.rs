@@ -366,8 +366,18 @@ fn a_new_chain_takes_the_place_of_the_old_one() {
 #[test]
 fn old_records_of_a_live_stream_are_refused() {
     let day_ms = 86_400_000;
-    for (unix_ms, known) in [(1_000_000 + day_ms, 1), (1_000_001 + day_ms, 0)] {
-        let mut rig = Rig::new(signed());
+    for (max_age_ms, age_ms, known) in [
+        (None, day_ms, 1),
+        (None, day_ms + 1, 0),
+        (Some(7_200_000), 7_200_000, 1),
+        (Some(7_200_000), 7_200_001, 0),
+    ] {
+        let mut options = signed();
+        if let Some(max_age_ms) = max_age_ms {
+            options["integrity"]["maxAgeMs"] = json!(max_age_ms);
+        }
+        let unix_ms = 1_000_000 + age_ms;
+        let mut rig = Rig::new(options);
         rig.playlist((0..20).map(rig::segment).collect(), true);
         rig.input(Input::Clock { unix_ms });
         give_records(&mut rig, &[3]);

@@ -261,6 +261,16 @@ fn expected_bytes_bound_a_claim() {
 }
 
 #[test]
+fn claim_factor() {
+    for (factor, bytes) in [(1, 500_000), (5, 2_500_000)] {
+        let limits = LimitsConfig { claim_factor: factor, ..LimitsConfig::default() };
+        let mut timeline = Timeline::new(&limits);
+        timeline.update(update(false, 0..5));
+        assert_eq!(timeline.expected_bytes(key(0)), Some(bytes), "claimFactor {factor}");
+    }
+}
+
+#[test]
 fn hostile_playlists_are_cut() {
     let limits = LimitsConfig { max_track_segments: 100, max_tracks: 2, ..LimitsConfig::default() };
     let mut timeline = Timeline::new(&limits);

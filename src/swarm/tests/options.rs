@@ -2,11 +2,11 @@
 //!
 //! What the bounds are for, and where their edges are, is tested by subject in the files beside this one.
 
-use super::harness::{Node, accept, delta, hello, id, key, refuse, request};
+use super::harness::{Node, Sent, accept, delta, hello, id, key, refuse, request};
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, TransferId};
 use crate::swarm::SwarmNotice;
-use crate::wire::{Frame, HaveState, RefuseReason};
+use crate::wire::{DATA_HEAD_LEN, Frame, HaveState, RefuseReason};
 
 /// A node with changed limits, linked to peer 9 over link 1.
 fn with(change: impl FnOnce(&mut LimitsConfig)) -> Node {
@@ -254,6 +254,63 @@ fn send_buffer_high_bytes() {
     node.say(1, &request(1, key(1)));
     let sent: u64 = node.data_on(1).values().sum();
     assert!(sent <= 70_000 + 65_535, "{sent}: at most one message beyond");
+}
+
+#[test]
+fn send_buffer_low_bytes() {
+    // A link that tells that it has drained has no more than this unsent: the rest of the buffer is free.
+    for (low, messages) in [(0, 2), (10_000, 1)] {
+        let mut node = with(|limits| {
+            limits.send_buffer_low_bytes = low;
+            limits.send_buffer_high_bytes = 70_000;
+        });
+        node.store.put(key(1), Some(4_000_000), 4_000_000);
+        node.say(1, &request(1, key(1)));
+        node.forget();
+        node.writable(1);
+        let sent = node.sent_on(1).into_iter().filter(|sent| matches!(sent, Sent::Data { .. })).count();
+        assert_eq!(sent, messages, "sendBufferLowBytes {low}");
+    }
+}
+
+#[test]
+fn upload_time_factor() {
+    // A mebibyte at the 64 KiB a second of which nothing better is known; nothing says that any of it has left.
+    for (factor, seconds) in [(1, 16), (2, 32)] {
+        let mut node = with(|limits| {
+            limits.upload_time_factor = factor;
+            limits.send_stall_ms = 600_000;
+            limits.ping_interval_ms = 600_000;
+        });
+        node.store.put(key(1), Some(1024 * 1024), 1024 * 1024);
+        node.say(1, &request(1, key(1)));
+        node.forget();
+        node.wait(seconds * 1000 - 1);
+        assert_eq!(node.frames_on(1), []);
+        node.wait(1);
+        assert_eq!(node.frames_on(1), [refuse(1, RefuseReason::Busy)], "uploadTimeFactor {factor}");
+    }
+}
+
+#[test]
+fn max_data_message_bytes() {
+    for most in [4096, 9000] {
+        let payload = most - DATA_HEAD_LEN as u32;
+        let mut node = with(|limits| limits.max_data_message_bytes = most);
+        node.store.put(key(1), Some(100_000), 100_000);
+        node.say(1, &request(1, key(1)));
+        let sent = node.sent_on(1).into_iter().filter_map(|sent| match sent {
+            Sent::Data { len, .. } => Some(len),
+            _ => None,
+        });
+        assert_eq!(sent.max(), Some(payload), "sent");
+        let transfer = node.request(1, key(2), 0, 0).unwrap();
+        node.say(1, &accept(transfer, 100_000));
+        node.give(1, transfer, 0, payload);
+        assert!(node.is_open(1), "taken");
+        node.give(1, transfer, payload, payload + 1);
+        assert!(!node.is_open(1), "too long");
+    }
 }
 
 #[test]
