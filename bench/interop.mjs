@@ -1,18 +1,19 @@
-// npm run bench:interop -- [--mixes 4+0,2+2,4+1] [--streams vod,live] [--seconds N] [--tracker ours|reference]
+// npm run bench:interop -- [--mixes 2+0,1+1,...] [--streams vod,live] [--seconds N] [--trackers ours,reference]
 //
 // Viewers of p2p-media-loader and of hlswarm with `interop` on one stream, in real browsers: "4+1" is four stock viewers and
 // one of ours, joining a second apart, the kinds in turn. Prints how much of what each kind fetched came from peers, beside
-// a swarm of stock viewers alone, and fails if any buffer differs from the origin's.
+// swarms of stock viewers alone, and fails if any buffer differs from the origin's, or if in any mix one kind gave the other
+// nothing.
 import { parseArgs } from "node:util";
 import { startTestWorld } from "../tests/browser/harness/setup.mjs";
 import { startReferenceTracker } from "./trackers.mjs";
 
 const { values: options } = parseArgs({
   options: {
-    mixes: { type: "string", default: "4+0,2+2,4+1" },
+    mixes: { type: "string", default: "2+0,1+1,4+0,2+2,5+0,4+1" },
     streams: { type: "string", default: "vod,live" },
     seconds: { type: "string", default: "28" },
-    tracker: { type: "string", default: "ours" },
+    trackers: { type: "string", default: "ours,reference" },
   },
 });
 const seconds = Number(options.seconds);
@@ -27,8 +28,10 @@ const streams = options.streams.split(",");
 for (const stream of streams)
   if (stream !== "vod" && stream !== "live")
     throw new Error(`--streams: no stream "${stream}"; there are vod, live`);
-if (options.tracker !== "ours" && options.tracker !== "reference")
-  throw new Error(`--tracker: "${options.tracker}" is not ours or reference`);
+const trackers = options.trackers.split(",");
+for (const tracker of trackers)
+  if (tracker !== "ours" && tracker !== "reference")
+    throw new Error(`--trackers: "${tracker}" is not ours or reference (bittorrent-tracker)`);
 
 /** Stock viewers first, then one of each kind while there are some. */
 function inTurn(stock, ours) {
@@ -49,42 +52,61 @@ const ratio = (reports) => {
   return all ? `${((100 * p2p) / all).toFixed(1)} %` : "-";
 };
 
+/** Bytes that the viewers of ours got from stock viewers, or gave them. */
+const between = (reports, key) =>
+  reports
+    .flatMap((it) => it.stats.peerList)
+    .filter(({ peer }) => peer.startsWith("-PM"))
+    .reduce((sum, peer) => sum + peer[key], 0);
+const kilobytes = (bytes) => `${Math.round(bytes / 1000)} KB`;
+
 const world = await startTestWorld();
-const reference = options.tracker === "reference" ? await startReferenceTracker() : undefined;
+const reference = await startReferenceTracker();
+const urls = { ours: world.tracker.url, reference: reference.url };
+let barren = 0;
 try {
-  console.log("| stream | mix | P2P ratio | of stock viewers | of ours | stalls | links between the kinds |");
-  console.log("|---|---|---|---|---|---|---|");
-  for (const stream of streams) {
-    for (const { mix, kinds } of mixes) {
-      const url = stream === "vod" ? await world.vod("ts") : await world.live({ window: 8 });
-      const viewers = [];
-      for (const [i, mode] of kinds.entries()) {
-        if (i > 0) await sleep(1000);
-        const p2pOptions = mode === "hlswarm" ? { interop: "p2p-media-loader" } : {};
-        const trackers = [reference?.url ?? world.tracker.url];
-        viewers.push(await world.play(`${mode} ${i}`, url, { mode, p2pOptions, trackers }));
+  console.log(
+    "| tracker | stream | mix | P2P ratio | of stock viewers | of ours | stalls | stock to ours | ours to stock |",
+  );
+  console.log("|---|---|---|---|---|---|---|---|---|");
+  for (const tracker of trackers) {
+    for (const stream of streams) {
+      for (const { mix, kinds } of mixes) {
+        const url = stream === "vod" ? await world.vod("ts") : await world.live({ window: 8 });
+        const viewers = [];
+        for (const [i, mode] of kinds.entries()) {
+          if (i > 0) await sleep(1000);
+          const p2pOptions = mode === "hlswarm" ? { interop: "p2p-media-loader" } : {};
+          const settings = { mode, p2pOptions, trackers: [urls[tracker]] };
+          viewers.push(await world.play(`${mode} ${i}`, url, settings));
+        }
+        await sleep(seconds * 1000);
+        const reports = await world.verify(viewers, { errors: [/./] });
+        const of = (kind) => reports.filter((_, i) => kinds[i] === kind);
+        const stalls = reports.reduce((sum, it) => sum + it.stalls.length, 0);
+        const [got, gave] = ["downloadedBytes", "uploadedBytes"].map((key) => between(of("hlswarm"), key));
+        const mixed = of("hlswarm").length > 0 && of("p2pml").length > 0;
+        if (mixed && !(got && gave)) barren++;
+        const cells = [
+          tracker === "ours" ? "hlswarm-tracker" : "bittorrent-tracker",
+          stream,
+          mix,
+          ratio(reports),
+          ratio(of("p2pml")),
+          ratio(of("hlswarm")),
+          stalls,
+          ...(mixed ? [kilobytes(got), kilobytes(gave)] : ["-", "-"]),
+        ];
+        console.log(`| ${cells.join(" | ")} |`);
+        await world.closeViewers();
       }
-      await sleep(seconds * 1000);
-      const reports = await world.verify(viewers, { errors: [/./] });
-      const of = (kind) => reports.filter((_, i) => kinds[i] === kind);
-      const stalls = reports.reduce((sum, it) => sum + it.stalls.length, 0);
-      const links = of("hlswarm").flatMap((it) =>
-        it.stats.peerList.filter(({ peer }) => peer.startsWith("-PM")),
-      );
-      const cells = [
-        stream,
-        mix,
-        ratio(reports),
-        ratio(of("p2pml")),
-        ratio(of("hlswarm")),
-        stalls,
-        links.length,
-      ];
-      console.log(`| ${cells.join(" | ")} |`);
-      await world.closeViewers();
     }
   }
 } finally {
   await world.close();
-  await reference?.close();
+  await reference.close();
+}
+if (barren) {
+  console.error(`in ${barren} of the mixes one kind of viewer gave the other nothing`);
+  process.exitCode = 1;
 }

@@ -40,6 +40,24 @@ test("a stock viewer and one of ours share a VOD in both directions", async () =
   assert.ok(met.length >= 2 && met.every((peer) => peer.startsWith("-PM0203-")), met.join());
 });
 
+test("one viewer of ours among four stock viewers gets from them and gives to them", async () => {
+  const url = await world.vod("ts");
+  const viewers = [];
+  for (const i of [1, 2, 3]) {
+    viewers.push(await stock(`stock ${i}`, url));
+    await viewers.at(-1).until("plays", ({ started }) => started);
+  }
+  const b = await ours("ours", url);
+  await b.until("gets segments", ({ peers, p2pBytes }) => peers === 3 && p2pBytes > 100_000);
+  await viewers[0].close();
+  viewers[0] = await stock("stock 4", url);
+  viewers.push(await stock("stock 5", url));
+  await b.until("gives them segments", ({ peers, uploadedBytes }) => peers === 4 && uploadedBytes > 100_000);
+  const [{ stats }] = await world.verify([b, ...viewers]);
+  const kinds = stats.peerList.map(({ peer }) => peer.slice(0, 8));
+  assert.deepEqual(kinds, Array(4).fill("-PM0203-"));
+});
+
 test("without the option nobody of another kind is met", async () => {
   const url = await world.vod("ts");
   const a = await stock("stock", url);
