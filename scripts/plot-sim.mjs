@@ -1,36 +1,30 @@
 // Draws the simulator's figures: node scripts/plot-sim.mjs FILE... [--out FOLDER]
 //
-// FILE is what `npm run sim -- --json FILE` wrote; several are put together. Three pictures come of it: the P2P ratio
-// and the origin's copies of a segment against the number of viewers, and how long a live segment takes to its viewers.
+// FILE is docs/simulator.json, or what `npm run sim -- --json FILE` wrote; several are put together. Three pictures come of
+// it: the offload and the origin's copies of a segment against the number of viewers, for each way to decide who fetches
+// what nobody has, and how long a live segment takes to its viewers. Only the scenarios named by --scenario are drawn.
 
 import { readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
+import { WAYS, wayOf } from "./lib/sim-tables.mjs";
 
 const { values, positionals } = parseArgs({
-  options: { out: { type: "string", default: "docs" } },
+  options: {
+    out: { type: "string", default: "docs" },
+    scenario: { type: "string", default: "live-scale,vod-scale" },
+  },
   allowPositionals: true,
 });
 if (positionals.length === 0) {
   console.error(
-    "usage: node scripts/plot-sim.mjs FILE... [--out FOLDER]\nFILE: written by npm run sim -- --json FILE",
+    "usage: node scripts/plot-sim.mjs FILE... [--out FOLDER] [--scenario NAME,...]\nFILE: written by npm run sim -- --json FILE",
   );
   process.exit(2);
 }
 const rows = positionals.flatMap((file) => JSON.parse(readFileSync(file, "utf8")));
 
-const COORDINATIONS = [
-  { name: "elected", label: "hlswarm", colour: "#0b6e4f" },
-  { name: "neighbourhood", label: "lowest hash among neighbours", colour: "#c8553d" },
-  { name: "random", label: "random, settings of v0.6", colour: "#5b5f97" },
-];
 const PANEL = { width: 380, height: 260, left: 62, right: 26, top: 34, bottom: 44 };
-
-/** The coordination that a row was run with. */
-function coordination(row) {
-  const set = row.options.find((option) => option.startsWith("loader.coordination="));
-  return set ? set.split("=")[1].replaceAll('"', "") : "elected";
-}
 
 function scale(kind, from, to, start, end) {
   const of = kind === "log" ? Math.log10 : (value) => value;
@@ -99,15 +93,38 @@ function picture(name, panels, legend) {
   console.log(file);
 }
 
-const scenarios = [...new Set(rows.map((row) => row.scenario))];
-const byViewers = (list) => list.toSorted((a, b) => a.viewers - b.viewers);
-const of = (scenario, name) =>
-  byViewers(rows.filter((row) => row.scenario === scenario && coordination(row) === name));
-const counts = [...new Set(rows.map((row) => row.viewers))].sort((a, b) => a - b);
-const most = Math.max(10, ...rows.map((row) => row.originCopiesBesideStart));
+const named = values.scenario.split(",");
+const scenarios = named.filter((name) => rows.some((row) => row.scenario === name));
+if (scenarios.length === 0) {
+  console.error(
+    `no rows of ${named.join(" or ")}; there are ${[...new Set(rows.map((row) => row.scenario))]}`,
+  );
+  process.exit(1);
+}
+const of = (scenario, way = WAYS[0]) =>
+  rows
+    .filter((row) => row.scenario === scenario && wayOf(row) === way)
+    .toSorted((a, b) => a.viewers - b.viewers);
+const drawn = rows.filter((row) => named.includes(row.scenario));
+const counts = [...new Set(drawn.map((row) => row.viewers))].sort((a, b) => a - b);
+const most = Math.max(10, ...drawn.map((row) => row.originCopiesBesideStart));
 const decades = [1, 10, 100, 1000, 10000].filter((tick) => tick < most * 10);
 const x = { kind: "log", ticks: counts, label: "viewers at once" };
-const bound = { label: "bound: who can be reached, and the mean uplink", colour: "#999", dashed: true };
+const ways = WAYS.filter((way) => scenarios.some((scenario) => of(scenario, way).length > 0));
+const legend = ways.map(({ name, colour }) => ({ label: name, colour }));
+const groups = { label: "bound: groups that can reach each other", colour: "#777", dashed: true };
+const uplinks = { label: "upload-bound: mean uplink / bitrate", colour: "#b8860b", dashed: true };
+const bound = (scenario, { colour, dashed }, value) => ({
+  colour,
+  dashed,
+  points: of(scenario).map((row) => [row.viewers, value(row)]),
+  marks: false,
+});
+const lines = (scenario, value) =>
+  ways.map((way) => ({
+    colour: way.colour,
+    points: of(scenario, way).map((row) => [row.viewers, value(row)]),
+  }));
 
 picture(
   "simulator-ratio.svg",
@@ -116,18 +133,12 @@ picture(
     x,
     y: { kind: "linear", ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] },
     series: [
-      {
-        ...bound,
-        points: of(scenario, "elected").map((row) => [row.viewers, Math.min(row.reachable, row.uploadBound)]),
-        marks: false,
-      },
-      ...COORDINATIONS.map(({ name, colour }) => ({
-        colour,
-        points: of(scenario, name).map((row) => [row.viewers, row.offload ?? row.p2pRatio]),
-      })),
+      bound(scenario, groups, (row) => row.reachable),
+      bound(scenario, uplinks, (row) => row.uploadBound),
+      ...lines(scenario, (row) => row.offload ?? row.p2pRatio),
     ],
   })),
-  [...COORDINATIONS, bound],
+  [...legend, groups, uplinks],
 );
 
 picture(
@@ -137,48 +148,38 @@ picture(
     x,
     y: { kind: "log", ticks: decades },
     series: [
-      {
-        ...bound,
-        points: of(scenario, "elected").map((row) => [row.viewers, row.reachableCopies]),
-        marks: false,
-      },
-      ...COORDINATIONS.map(({ name, colour }) => ({
-        colour,
-        points: of(scenario, name).map((row) => [row.viewers, row.originCopiesBesideStart]),
-      })),
+      bound(scenario, groups, (row) => row.reachableCopies),
+      ...lines(scenario, (row) => row.originCopiesBesideStart),
     ],
   })),
-  [
-    ...COORDINATIONS,
-    { ...bound, label: "bound: one copy for each group of viewers that can reach each other" },
-  ],
+  [...legend, { ...groups, label: "bound: one copy for each group that can reach each other" }],
 );
 
-const live = scenarios.filter((scenario) =>
-  of(scenario, "elected").some((row) => row.reachQuantilesMs.length > 0),
-);
+const live = scenarios.filter((scenario) => of(scenario).some((row) => row.reachQuantilesMs.length > 0));
 const shades = ["#0b6e4f", "#c8553d", "#5b5f97", "#b8860b"];
-picture(
-  "simulator-reach.svg",
-  live.map((scenario) => ({
-    title: `${scenario}: share of viewers a segment has reached`,
-    x: {
-      kind: "linear",
-      ticks: [0, 1, 2, 3, 4, 5, 6, 7, 8],
-      label: "seconds after it appears at the origin",
-    },
-    y: { kind: "linear", ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] },
-    series: of(scenario, "elected").map((row) => ({
-      colour: shades[counts.indexOf(row.viewers) % shades.length],
-      marks: false,
-      points: row.reachQuantilesMs.map((ms, index, all) => [
-        Math.min(ms / 1000, 8),
-        index / (all.length - 1),
-      ]),
+if (live.length > 0) {
+  picture(
+    "simulator-reach.svg",
+    live.map((scenario) => ({
+      title: `${scenario}: share of viewers a segment has reached`,
+      x: {
+        kind: "linear",
+        ticks: [0, 1, 2, 3, 4, 5, 6, 7, 8],
+        label: "seconds after it appears at the origin",
+      },
+      y: { kind: "linear", ticks: [0, 0.2, 0.4, 0.6, 0.8, 1] },
+      series: of(scenario).map((row) => ({
+        colour: shades[counts.indexOf(row.viewers) % shades.length],
+        marks: false,
+        points: row.reachQuantilesMs.map((ms, index, all) => [
+          Math.min(ms / 1000, 8),
+          index / (all.length - 1),
+        ]),
+      })),
     })),
-  })),
-  counts.map((count, index) => ({
-    label: `${count.toLocaleString("en")} viewers`,
-    colour: shades[index % shades.length],
-  })),
-);
+    counts.map((count, index) => ({
+      label: `${count.toLocaleString("en")} viewers`,
+      colour: shades[index % shades.length],
+    })),
+  );
+}
