@@ -223,3 +223,50 @@ fn the_table_has_no_circles_and_keeps_the_three_apart() {
         assert!(!["schedule", "swarm", "signal"].iter().any(|other| uses.contains(other)), "{module}");
     }
 }
+
+#[test]
+fn every_option_is_set_by_a_test() {
+    let documented = fs::read_to_string(root().join("docs/options.md")).unwrap();
+    let keys: Vec<&str> = documented
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`')?.0.split_once('.'))
+        .map(|(_, key)| key)
+        .collect();
+    assert!(keys.len() > 80, "{} options in docs/options.md", keys.len());
+    let mut files = Vec::new();
+    rust_files(&root().join("tests"), &mut files);
+    rust_files(&root().join("src"), &mut files);
+    // What the options themselves promise says nothing of what they change.
+    let is_test = |file: &&PathBuf| {
+        let path = file.strip_prefix(root()).unwrap().to_str().unwrap();
+        !path.starts_with("src/config") && (path.starts_with("tests") || path.contains("tests"))
+    };
+    let mut texts: Vec<String> =
+        files.iter().filter(is_test).map(|file| fs::read_to_string(file).unwrap()).collect();
+    for folder in ["tests/browser", "js/test"] {
+        for entry in fs::read_dir(root().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|ending| ending == "mjs") {
+                texts.push(fs::read_to_string(path).unwrap());
+            }
+        }
+    }
+    let text = texts.join("\n");
+    let is_set = |key: &&str| {
+        let snake: String = key
+            .replace("P2P", "P2p")
+            .chars()
+            .flat_map(|letter| {
+                let under = letter.is_ascii_uppercase().then_some('_');
+                under.into_iter().chain([letter.to_ascii_lowercase()])
+            })
+            .collect();
+        text.contains(&format!("{key}\":"))
+            || text.contains(&format!("{key}\"]"))
+            || text.contains(&format!("{key}:"))
+            || text.contains(&format!("{snake}: "))
+            || text.contains(&format!("{snake} = "))
+    };
+    let unset: Vec<&str> = keys.into_iter().filter(|key| !is_set(key)).collect();
+    assert!(unset.is_empty(), "no test sets {unset:?}");
+}

@@ -244,6 +244,41 @@ test("segments that are not there after all, and requests that are taken back", 
   await verifyStock(c, url);
 });
 
+test("bytes of segments that look like commands are bytes, whoever sends them", async () => {
+  // Each message but the last is 4096 bytes long, and the whole of it looks like a command.
+  const looks = new Uint8Array(3 * 4096 + 100).fill(0x77);
+  for (const [at, end] of [0, 1, 2].map((i) => [i * 4096, (i + 1) * 4096]).concat([[12288, 12388]])) {
+    looks.set(
+      [..."cstr"].map((letter) => letter.charCodeAt(0)),
+      at,
+    );
+    looks.set(
+      [..."cend"].map((letter) => letter.charCodeAt(0)),
+      end - 4,
+    );
+  }
+  const url = await world.vodAnd("odd.ts", looks);
+  const last = 15;
+  const settings = { ...greedy, webRtcMaxMessageSize: 4096 };
+  const a = await stock("stock", url, { p2pOptions: settings });
+  await until("it holds everything", async () => (await stockHolds(a)) === 16);
+  const b = await ours("ours", url, { p2pOptions: { loader: { webRtcMaxMessageSize: 4105 } } });
+  await b.eval(() => window.viewer.video.pause());
+  await b.until("has everything", ({ cached }) => cached === 16);
+  const { events } = await b.report();
+  const odd = events.find(({ name, event }) => name === "segmentLoaded" && event.key.sequence === last);
+  assert.equal(odd.event.source, "p2p", "in auto mode, so that its digest is the origin's");
+  await a.close();
+  const c = await stock("stock, later", url, { p2pOptions: frugal });
+  await c.eval(() => window.viewer.video.pause());
+  await until("it holds everything", async () => (await stockHolds(c)) === 16);
+  assert.ok((await verifyStock(c, url)).includes(last));
+  const [{ s: announced }] = (await commands(b, "outgoing")).filter(
+    ({ kind, i }) => kind === "data" && i === last,
+  );
+  assert.equal(announced, looks.length, "ours served it");
+});
+
 test("a stock page that leaves and returns is served and asked again", async () => {
   const url = await world.vod("ts");
   const a = await stock("stock", url, { p2pOptions: { highDemandTimeWindow: 4 } });

@@ -58,6 +58,21 @@ test("one viewer of ours among four stock viewers gets from them and gives to th
   assert.deepEqual(kinds, Array(4).fill("-PM0203-"));
 });
 
+test("sound of its own is shared as well, in a swarm of its own", async () => {
+  const url = await world.vod("audio");
+  const a = await stock("stock", url);
+  await a.until("holds the beginning", ({ started, buffers }) => started && buffers >= 6);
+  const b = await ours("ours", url);
+  await b.until("is linked once for the picture and once for the sound", ({ peers }) => peers === 2);
+  const tracks = async () => {
+    const { events } = await b.report();
+    const got = events.filter(({ name, event }) => name === "segmentLoaded" && event.p2pBytes > 0);
+    return new Set(got.map(({ event }) => event.key.track)).size;
+  };
+  await until("both come from the stock viewer", async () => (await tracks()) === 2);
+  await world.verify([a, b]);
+});
+
 test("without the option nobody of another kind is met", async () => {
   const url = await world.vod("ts");
   const a = await stock("stock", url);

@@ -22,6 +22,10 @@ test("three viewers of a VOD share it", async () => {
   for (const viewer of [b, c])
     await viewer.until("got segments from peers", ({ p2pBytes }) => p2pBytes > 300_000);
   for (const viewer of viewers) await viewer.until("plays on", ({ position }) => position > 5);
+  await until("the tracker counts those who have all of it", async () => {
+    const { stats } = await a.report();
+    return stats.cache.segments === 15 && stats.trackers[0].complete >= 1;
+  });
   const reports = await world.verify(viewers);
   const received = reports.reduce((sum, { p2pBytes }) => sum + p2pBytes, 0);
   const sent = reports.reduce((sum, { uploadedBytes }) => sum + uploadedBytes, 0);

@@ -1,5 +1,6 @@
 // A world with our tracker and an origin that has every kind of stream.
 import { createHash } from "node:crypto";
+import { readFile } from "node:fs/promises";
 import path from "node:path";
 import { publishLive } from "../../support/live.mjs";
 import { makeHls } from "../../support/media.mjs";
@@ -55,6 +56,21 @@ export async function startTestWorld() {
       const renditions = [{ height: 36, kbps: 20 }];
       const stream = await makeHls({ kind: "ts", segments, segmentSeconds: 0.4, renditions });
       return `${publish(stream.dir)}${stream.master}`;
+    },
+
+    /** The URL of a VOD stream of 30 s, behind which a segment of these bytes is listed. */
+    async vodAnd(name, bytes) {
+      const folder = new URL(".", await this.vod("ts")).pathname;
+      const { dir, tracks } = await makeHls({ kind: "ts", segments: 15, segmentSeconds, renditions: [low] });
+      const prefix = `/stream-${++streams}/`;
+      const list = await readFile(path.join(dir, tracks[0].playlist), "utf8");
+      const playlist = list
+        .replace(/^[^#\n]+$/gm, (uri) => `${folder}${path.posix.dirname(tracks[0].playlist)}/${uri}`)
+        .replace("#EXT-X-ENDLIST", `#EXTINF:2,\n${name}\n#EXT-X-ENDLIST`);
+      const master = `#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=${low.kbps * 1000}\nindex.m3u8\n`;
+      const files = { "master.m3u8": master, "index.m3u8": playlist, [name]: bytes };
+      origin.mount(prefix, (rest) => (files[rest] === undefined ? undefined : { body: files[rest] }));
+      return `${origin.url}${prefix}master.m3u8`;
     },
 
     /** A VOD stream of 30 s with signed records: `{ url, integrity, close() }`, with the options to play it. */
