@@ -135,6 +135,28 @@ fn what_can_wait_leaves_room_for_the_rest_of_what_the_player_needs() {
 }
 
 #[test]
+fn a_length_that_is_told_after_the_last_byte_completes_a_segment() {
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
+    let entry = HaveEntry { key: key(3), state: HaveState::FetchingP2p };
+    rig.say(peers[0], &Frame::HaveDelta { entries: vec![entry] });
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    let asked = rig.take_asked()[0];
+    // A peer that fetches from an origin without `Content-Length` forwards what it has and cannot tell how much there is.
+    rig.say(peers[0], &Frame::Accept { transfer: asked.transfer, total_bytes: 0 });
+    for at in (0..SEGMENT_BYTES).step_by(40_000) {
+        rig.send_data(peers[0], asked.transfer, at as u32, (SEGMENT_BYTES - at).min(40_000) as u32);
+    }
+    assert!(rig.delivered.is_empty(), "more may come");
+    rig.has(peers[1], [3]);
+    rig.advance(2_000);
+    let second = rig.take_asked().into_iter().find(|asked| asked.link == peers[1].link);
+    let second = second.expect("somebody else is asked for what may lie behind");
+    rig.say(peers[1], &Frame::Accept { transfer: second.transfer, total_bytes: SEGMENT_BYTES as u32 });
+    assert_eq!(rig.delivered, [(RequestId(1), SEGMENT_BYTES)]);
+}
+
+#[test]
 fn a_claim_that_cannot_be_true_is_not_followed() {
     let (mut rig, peers) = Rig::connected(quiet(), 1);
     rig.has(peers[0], [3]);

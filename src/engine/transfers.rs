@@ -117,6 +117,10 @@ impl Engine {
             }
             Total::Known(_) | Total::Claimed(_) => {}
         }
+        // A peer that did not know the length yet may have brought all of it before another one tells it.
+        if self.downloads.get(key).is_some_and(|download| !download.verifying && download.is_whole()) {
+            self.complete(key);
+        }
     }
 
     /// Where the payload of a data message belongs. `head` is the first bytes (at most 16) of the message,
