@@ -7,12 +7,16 @@ export interface Engine {
   Shell: typeof Shell;
   checkOptions: typeof checkOptions;
   trackId: typeof trackId;
-  /** What the engine for viewers of p2p-media-loader has beside. */
-  interop?: { tellStreams: typeof tellStreams; tellPlaylist: typeof tellPlaylist };
+  /** What only the full engine has. */
+  full?: {
+    sidecar(shell: Shell, bytes: Uint8Array): void;
+    tellStreams: typeof tellStreams;
+    tellPlaylist: typeof tellPlaylist;
+  };
 }
 
 let loading: Promise<Engine> | undefined;
-let loadingInterop: Promise<Engine> | undefined;
+let loadingFull: Promise<Engine> | undefined;
 
 /** Loads the engine, once per page. A failed attempt may be repeated. */
 export function loadEngine(source?: EngineSource | Promise<EngineSource>): Promise<Engine> {
@@ -28,13 +32,13 @@ export function loadEngine(source?: EngineSource | Promise<EngineSource>): Promi
   return loading;
 }
 
-/** {@link loadEngine} for the engine that speaks with viewers of p2p-media-loader, too. */
-export function loadInteropEngine(source?: EngineSource | Promise<EngineSource>): Promise<Engine> {
-  loadingInterop ??= import("./interop/engine.js")
-    .then(({ loadInterop }) => loadInterop(source))
+/** {@link loadEngine} for the engine that knows signed records and speaks with viewers of p2p-media-loader, too. */
+export function loadFullEngine(source?: EngineSource | Promise<EngineSource>): Promise<Engine> {
+  loadingFull ??= import("./full-engine.js")
+    .then(({ loadFull }) => loadFull(source))
     .catch((error: unknown) => {
-      loadingInterop = undefined;
+      loadingFull = undefined;
       throw error;
     });
-  return loadingInterop;
+  return loadingFull;
 }

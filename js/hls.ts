@@ -7,7 +7,7 @@
  * ```
  */
 import type Hls from "hls.js";
-import { loadEngine, loadInteropEngine } from "./engine.js";
+import { loadEngine, loadFullEngine } from "./engine.js";
 import type { Events } from "./events.js";
 import { type Options, show } from "./options.js";
 import { Session } from "./session.js";
@@ -74,7 +74,8 @@ export function attachP2P(hls: Hls, options: Options = {}): P2P {
   }
   if (attached.has(hls))
     throw new Error("attachP2P: this Hls instance has peers already; destroy() them first");
-  const session = new Session(hls, options, () => (options.interop ? loadInteropEngine : loadEngine)());
+  const full = options.interop || options.integrity?.mode === "signed";
+  const session = new Session(hls, options, full ? loadFullEngine : loadEngine);
   attached.set(hls, session);
   return {
     ready: session.ready,

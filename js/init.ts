@@ -1,4 +1,4 @@
-import { loadEngine, loadInteropEngine } from "./engine.js";
+import { loadEngine, loadFullEngine } from "./engine.js";
 
 /** Where the engine comes from: a URL, or a compiled module, or its bytes. */
 export type EngineSource = string | URL | Request | Response | BufferSource | WebAssembly.Module;
@@ -9,7 +9,15 @@ export type EngineSource = string | URL | Request | Response | BufferSource | We
  */
 export async function init(
   source?: EngineSource | Promise<EngineSource>,
-  { interop = false }: { /** Whether it is for pages with the option `interop`. */ interop?: boolean } = {},
+  {
+    interop,
+    signed,
+  }: {
+    /** Whether it is for pages with the option `interop`. */
+    interop?: boolean;
+    /** Whether it is for pages with `integrity.mode` "signed". */
+    signed?: boolean;
+  } = {},
 ): Promise<void> {
-  await (interop ? loadInteropEngine : loadEngine)(source);
+  await (interop || signed ? loadFullEngine : loadEngine)(source);
 }

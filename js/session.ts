@@ -137,7 +137,7 @@ export class Session implements Hub, PlayerListener {
     this.#tell((shell) => {
       tellTimeline(shell, update);
       const { version } = this.#parsed.interop ?? {};
-      if (version) this.#engine?.interop?.tellPlaylist(shell, version, track, details);
+      if (version) this.#engine?.full?.tellPlaylist(shell, version, track, details);
     });
     this.#loadRecords(details.url, details.live);
   }
@@ -307,7 +307,7 @@ export class Session implements Hub, PlayerListener {
     const { version, swarmId } = interop;
     const swarmIdOf = (url: string) => swarmId ?? withoutQuery(url);
     this.#tell((shell) => {
-      engine.interop?.tellStreams(shell, version, swarmIdOf, manifest, (kind, url) =>
+      engine.full?.tellStreams(shell, version, swarmIdOf, manifest, (kind, url) =>
         engine.trackId(nameOf(kind, url)),
       );
     });
@@ -369,7 +369,7 @@ export class Session implements Hub, PlayerListener {
     this.#sidecars ??= loadSigned().then(
       ({ Sidecars }) =>
         new Sidecars(integrity.sidecar, {
-          records: (bytes) => this.#tell((shell) => shell.sidecar(bytes)),
+          records: (bytes) => this.#tell((shell) => this.#engine?.full?.sidecar(shell, bytes)),
           missing: (reason) => this.#emit({ type: "recordsRefused", reason }),
         }),
     );

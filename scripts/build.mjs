@@ -61,10 +61,10 @@ function readJson(...path) {
   return JSON.parse(readFileSync(at(...path), "utf8"));
 }
 
-/** The engines: the usual one, and the one for pages that also share with viewers of p2p-media-loader. */
+/** The engines: the usual one, and the one for pages with signed records or that also share with viewers of p2p-media-loader. */
 const engines = [
   { glue: "hlswarm", file: "hlswarm_bg.wasm", features: [] },
-  { glue: "hlswarm_interop", file: "hlswarm-interop_bg.wasm", features: ["interop"] },
+  { glue: "hlswarm_full", file: "hlswarm-full_bg.wasm", features: ["interop", "signed"] },
 ];
 
 /** Compiles an engine, writes its glue and shrinks it. */
@@ -165,15 +165,15 @@ function checkSizes({ outputs }) {
   const has = (name, source) =>
     Object.keys(outputs[`dist/${name}`]?.inputs ?? {}).some((it) => it.startsWith(source));
   const js = files.filter((name) => name.endsWith(".js"));
-  const interop = js.filter((name) => has(name, "js/interop/"));
+  const full = js.filter((name) => has(name, "js/full-engine.ts"));
   const helpers = js.filter((name) => has(name, "js/index.ts"));
   const signed = js.filter((name) => has(name, "js/signed.ts") || has(name, "js/ed25519.ts"));
   const measured = {
     wasm: ["hlswarm_bg.wasm"],
-    js: js.filter((name) => ![...interop, ...helpers, ...signed].includes(name)),
+    js: js.filter((name) => ![...full, ...helpers, ...signed].includes(name)),
     helpersJs: helpers,
-    interopWasm: ["hlswarm-interop_bg.wasm"],
-    interopJs: interop,
+    fullWasm: ["hlswarm-full_bg.wasm"],
+    fullJs: full,
     signedJs: signed,
   };
   const report = {};

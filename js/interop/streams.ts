@@ -1,5 +1,5 @@
 import type { LevelDetails } from "hls.js";
-import type { Shell } from "../../pkg/hlswarm_interop.js";
+import type { Shell } from "../../pkg/hlswarm_full.js";
 import type { ParsedManifest } from "../adapter/player.js";
 
 /** A stream's properties as p2p-media-loader reads them; the engine makes the swarm's name of them. */

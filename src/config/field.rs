@@ -237,8 +237,13 @@ impl Choice for Coordination {
 }
 
 impl Choice for IntegrityMode {
-    const CHOICES: &'static [(&'static str, Self)] =
-        &[("off", IntegrityMode::Off), ("auto", IntegrityMode::Auto), ("signed", IntegrityMode::Signed)];
+    const CHOICES: &'static [(&'static str, Self)] = &[
+        ("off", IntegrityMode::Off),
+        ("auto", IntegrityMode::Auto),
+        // An engine that cannot read records must not take them for read.
+        #[cfg(feature = "signed")]
+        ("signed", IntegrityMode::Signed),
+    ];
 }
 
 impl Choice for Preset {

@@ -48,6 +48,7 @@ pub enum Event {
         peers: Vec<PeerId>,
     },
     /// Signed records were not taken.
+    #[cfg(feature = "signed")]
     RecordsRefused {
         /// For people.
         reason: String,

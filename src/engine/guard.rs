@@ -3,19 +3,17 @@
 use crate::config::{Config, IntegrityMode};
 use crate::id::{BlobId, Digest, FetchId, SegmentKey};
 use crate::integrity::claims::Claims;
-use crate::integrity::records::{Known, Records};
-use crate::integrity::sidecar::SignedBatch;
+use crate::integrity::segment_digest;
 use crate::integrity::standing::Standing;
-use crate::integrity::{key_id, segment_digest, stream_id};
 use crate::sorted::SortedMap;
 use crate::time::Time;
-use crate::wire::{Claim, Frame, MAX_PROOF_BLOCKS, MIN_MESSAGE_BYTES};
+use crate::wire::{Claim, Frame};
 
 use super::event::IntegrityStats;
 use super::finishing::Provenance;
+#[cfg(feature = "signed")]
+use super::signed::Signed;
 
-/// Signed batches whose signatures are being checked; more are left for the next time they are told.
-const MAX_CHECKS: usize = 8192;
 /// Parts of segments that are fetched from the origin at a time, to be compared.
 pub(super) const MAX_SPOTS: usize = 4;
 /// What may be fetched for comparing before anything has come from peers, in bytes.
@@ -54,14 +52,10 @@ pub(super) struct Spot {
 #[derive(Clone, Debug)]
 pub(super) struct Guard {
     pub(super) mode: IntegrityMode,
-    keys: Vec<(u64, [u8; 32])>,
-    max_age_ms: u64,
     /// The moment at which the engine's clock was zero, in milliseconds since 1970.
     pub(super) epoch_unix_ms: Option<u64>,
-    pub(super) records: Records,
-    checks: SortedMap<u32, SignedBatch>,
-    /// Signed batches by the segments they are about, for peers: place in the batch and the batch's bytes.
-    pub(super) proofs: SortedMap<SegmentKey, (u8, std::sync::Arc<[u8]>)>,
+    #[cfg(feature = "signed")]
+    pub(super) signed: Signed,
     pub(super) claims: Claims,
     pub(super) standing: Standing,
     pub(super) asks: SortedMap<u32, Ask>,
@@ -80,12 +74,9 @@ impl Guard {
         let mode = if alone { IntegrityMode::Off } else { options.mode };
         Guard {
             mode,
-            keys: options.public_keys.0.iter().map(|key| (key_id(key), *key)).collect(),
-            max_age_ms: options.max_age_ms,
             epoch_unix_ms: None,
-            records: Records::new(stream_id(options.stream.as_deref().unwrap_or_default())),
-            checks: SortedMap::new(),
-            proofs: SortedMap::new(),
+            #[cfg(feature = "signed")]
+            signed: Signed::new(options),
             claims: Claims::default(),
             standing: Standing::default(),
             asks: SortedMap::new(),
@@ -97,7 +88,7 @@ impl Guard {
     }
 
     pub(super) fn is_signed(&self) -> bool {
-        self.mode == IntegrityMode::Signed
+        cfg!(feature = "signed") && self.mode == IntegrityMode::Signed
     }
 
     pub(super) fn is_auto(&self) -> bool {
@@ -109,7 +100,7 @@ impl Guard {
         self.mode != IntegrityMode::Off
     }
 
-    fn number(&mut self) -> u32 {
+    pub(super) fn number(&mut self) -> u32 {
         self.next_number = self.next_number.wrapping_add(1);
         self.next_number
     }
@@ -119,38 +110,6 @@ impl Guard {
         let number = self.number();
         self.asks.insert(number, ask);
         number
-    }
-
-    /// The earliest moment at which records of a live track may have been signed.
-    pub(super) fn oldest_ms(&self, now: Time, live: bool) -> u64 {
-        let unix_ms = self.epoch_unix_ms.map(|epoch| epoch + now.as_millis());
-        unix_ms.filter(|_| live).map_or(0, |unix_ms| unix_ms.saturating_sub(self.max_age_ms))
-    }
-
-    /// Notes a batch whose signature is checked, once for each pinned key that may have signed it; gives the numbers and
-    /// keys.
-    pub(super) fn check(&mut self, batch: SignedBatch) -> Vec<(u32, [u8; 32])> {
-        let fitting = self.keys.iter().filter(|(id, _)| *id == batch.batch.key_id).map(|(_, key)| *key);
-        let keys: Vec<[u8; 32]> = fitting.collect();
-        let mut checks = Vec::with_capacity(keys.len());
-        for key in keys {
-            if self.checks.len() < MAX_CHECKS {
-                let number = self.number();
-                self.checks.insert(number, batch.clone());
-                checks.push((number, key));
-            }
-        }
-        checks
-    }
-
-    /// Takes a checked batch out.
-    pub(super) fn checked(&mut self, check: u32) -> Option<SignedBatch> {
-        self.checks.remove(&check)
-    }
-
-    /// The record of a segment, if its byte range is the one that the playlist gives.
-    pub(super) fn record(&self, key: SegmentKey, resource_offset: u64) -> Option<&Known> {
-        self.records.get(key).filter(|known| known.resource_offset == resource_offset)
     }
 
     /// What peers are told of a segment that we have: our word on its digest, or the batch that its record stands in with
@@ -163,13 +122,8 @@ impl Guard {
                 digest: segment_digest(&provenance.digests),
                 origin: provenance.origin,
             })),
-            IntegrityMode::Signed => {
-                let (record, batch) = self.proofs.get(&key)?;
-                let blocks = &self.records.get(key)?.blocks;
-                let bytes = 3 + blocks.len() * 16 + batch.len();
-                (blocks.len() <= MAX_PROOF_BLOCKS && bytes <= MIN_MESSAGE_BYTES as usize)
-                    .then(|| Frame::Proof { record: *record, blocks: blocks.clone(), batch: batch.to_vec() })
-            }
+            #[cfg(feature = "signed")]
+            IntegrityMode::Signed => self.proof(key),
             _ => None,
         }
     }

@@ -149,11 +149,13 @@ pub enum Input {
         unix_ms: u64,
     },
     /// Signed records of a playlist came, with `integrity.mode` "signed": a whole sidecar as `docs/integrity.md` has it.
+    #[cfg(feature = "signed")]
     Sidecar {
         /// Its bytes.
         bytes: Vec<u8>,
     },
     /// The answer to [`Output::CheckSignature`].
+    #[cfg(feature = "signed")]
     SignatureChecked {
         /// The number of the question.
         check: u32,
@@ -420,6 +422,7 @@ pub enum Output {
         len: u32,
     },
     /// Check an Ed25519 signature (RFC 8032); answered by exactly one [`Input::SignatureChecked`], at any time.
+    #[cfg(feature = "signed")]
     CheckSignature {
         /// The number of the question.
         check: u32,

@@ -22,9 +22,13 @@ mod planner;
 mod player;
 mod queue;
 mod settling;
+#[cfg(feature = "signed")]
+mod signed;
 mod sources;
 mod store;
 mod transfers;
+#[cfg(not(feature = "signed"))]
+mod unsigned;
 
 pub use event::{
     CacheStats, CloseReason, Event, IntegrityStats, PeerStats, SegmentSource, Stats, TrackerState,
@@ -227,7 +231,9 @@ impl Engine {
             Input::FetchFailed { fetch, error } => self.fetch_failed(fetch, error),
             Input::Verified { blob, ok } => self.verified(blob, ok),
             Input::Digested { ask, digest } => self.digested(ask, digest),
+            #[cfg(feature = "signed")]
             Input::Sidecar { bytes } => self.sidecar(&bytes),
+            #[cfg(feature = "signed")]
             Input::SignatureChecked { check, ok } => self.signature_checked(check, ok),
             Input::Clock { unix_ms } => {
                 self.guard.epoch_unix_ms = Some(unix_ms.saturating_sub(self.now.as_millis()));

@@ -161,6 +161,7 @@ impl Engine {
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }
             SwarmNotice::Claimed { link, claim } => self.claim_came(link, claim),
+            #[cfg(feature = "signed")]
             SwarmNotice::Proved { record, blocks, batch } => self.proof_came(record, blocks, &batch),
             #[cfg(feature = "interop")]
             SwarmNotice::LinkGone { link } if link.is_stock() => {

@@ -388,7 +388,7 @@ impl Engine {
     pub(super) fn may_splice(&self, key: SegmentKey) -> bool {
         match self.guard.mode {
             IntegrityMode::Off => true,
-            IntegrityMode::Signed => self.record(key).is_some(),
+            IntegrityMode::Signed => self.signed_bytes(key).is_some(),
             IntegrityMode::Auto => {
                 let total = self.downloads.get(key).and_then(|download| download.total.bytes());
                 self.guard.claims.voices(key).iter().any(|voice| Some(voice.total_bytes.into()) == total)

@@ -38,7 +38,7 @@ impl SegmentStore for Store<'_> {
         }
         let download = self.downloads.get(key)?;
         let resource_offset = self.timeline.segment(key)?.byte_range.map_or(0, |range| range.start);
-        let known = !self.signed_only || self.guard.record(key, resource_offset).is_some();
+        let known = !self.signed_only || self.guard.is_recorded(key, resource_offset);
         Some(StoredSegment {
             blob: download.blob,
             resource_offset,

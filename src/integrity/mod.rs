@@ -8,7 +8,9 @@
 //! Nothing here sees a segment's bytes: a shell hashes them and says the digest.
 
 pub mod claims;
+#[cfg(feature = "signed")]
 pub mod records;
+#[cfg(feature = "signed")]
 pub mod sidecar;
 pub mod standing;
 

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::time::Duration;
 
 use crate::engine::{CloseReason, Event, Output};
-use crate::id::{BlobId, Digest, LinkId, PeerId, SegmentKey, TransferId};
+use crate::id::{BlobId, LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::Time;
 use crate::wire::{Claim, Frame, GoodbyeReason, HaveState, Interest, RefuseReason, encode};
 
@@ -106,11 +106,12 @@ pub enum SwarmNotice {
         claim: Claim,
     },
     /// A peer sent signed records.
+    #[cfg(feature = "signed")]
     Proved {
         /// Which of the batch's records the digests are for.
         record: u8,
         /// The digests of its blocks.
-        blocks: Vec<Digest>,
+        blocks: Vec<crate::id::Digest>,
         /// The batch.
         batch: Vec<u8>,
     },

@@ -118,6 +118,7 @@ impl Swarm {
                 }
                 Ok(())
             }
+            #[cfg(feature = "signed")]
             Frame::Proof { record, blocks, batch } => {
                 if self.chatter(now, link)? {
                     out.notice(SwarmNotice::Proved { record, blocks, batch });

@@ -86,6 +86,7 @@ extern "C" {
     pub fn digest(this: &Host, bytes: &Uint8Array) -> JsValue;
 
     /// Checks an Ed25519 signature. Resolves to a boolean.
+    #[cfg(feature = "signed")]
     #[wasm_bindgen(method, js_name = checkSignature)]
     pub fn check_signature(this: &Host, public_key: &[u8], message: &[u8], signature: &[u8]) -> Promise;
 

@@ -53,6 +53,7 @@ impl Driver {
             Output::DropBlob { blob } => self.blobs.borrow_mut().remove(blob),
             Output::Digest { ask, blob, at, len } => self.digest(ask, blob, at, len),
             Output::Clear { blob, at, len } => self.blobs.borrow_mut().clear_part(blob, at, len.into()),
+            #[cfg(feature = "signed")]
             Output::CheckSignature { check, public_key, message, signature } => {
                 let verdict = self.host.check_signature(&public_key, &message, &signature);
                 self.when(verdict, move |answer| {

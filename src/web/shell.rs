@@ -61,6 +61,7 @@ impl Shell {
     }
 
     /// Signed records of a playlist.
+    #[cfg(feature = "signed")]
     pub fn sidecar(&self, bytes: Vec<u8>) {
         self.driver.input(Input::Sidecar { bytes });
     }

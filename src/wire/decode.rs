@@ -6,8 +6,8 @@ use super::frame::{
     Capabilities, Claim, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason,
 };
 use super::{
-    MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_PROOF_BLOCKS, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION,
-    WireError, is_data_frame, kind,
+    MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION, MIN_MESSAGE_BYTES, MIN_VERSION, WireError, is_data_frame,
+    kind,
 };
 
 /// Reads a control message.
@@ -65,6 +65,7 @@ const fn name(first: u8) -> Result<&'static str, WireError> {
         kind::GOODBYE => "goodbye",
         kind::INTEREST => "interest",
         kind::CLAIM => "claim",
+        #[cfg(feature = "signed")]
         kind::PROOF => "proof",
         kind::UNKNOWN.. => "extension",
         _ => return Err(WireError::UnknownType { kind: first }),
@@ -131,10 +132,11 @@ fn read(first: u8, reader: &mut Reader<'_>) -> Result<Frame, WireError> {
             digest: Digest(reader.array()?),
             origin: reader.u64()?,
         }),
+        #[cfg(feature = "signed")]
         kind::PROOF => {
             let (record, count) = (reader.u8()?, usize::from(reader.u8()?));
-            if count > MAX_PROOF_BLOCKS {
-                return Err(reader.too_many("digests", count, MAX_PROOF_BLOCKS));
+            if count > super::MAX_PROOF_BLOCKS {
+                return Err(reader.too_many("digests", count, super::MAX_PROOF_BLOCKS));
             }
             let blocks = (0..count).map(|_| reader.array().map(Digest)).collect::<Result<_, _>>()?;
             Frame::Proof { record, blocks, batch: reader.all().to_vec() }

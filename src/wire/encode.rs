@@ -3,7 +3,7 @@
 use crate::id::SegmentKey;
 
 use super::frame::{DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, RefuseReason};
-use super::{DATA_HEAD_LEN, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_PROOF_BLOCKS, kind};
+use super::{DATA_HEAD_LEN, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, kind};
 
 /// The bytes of a control frame, at most [`MIN_MESSAGE_BYTES`](super::MIN_MESSAGE_BYTES) but for extensions.
 ///
@@ -63,8 +63,9 @@ pub fn encode(frame: &Frame) -> Vec<u8> {
             out.extend(claim.digest.0);
             out.extend(claim.origin.to_be_bytes());
         }
+        #[cfg(feature = "signed")]
         Frame::Proof { record, blocks, batch } => {
-            let blocks = blocks.get(..MAX_PROOF_BLOCKS).unwrap_or(blocks);
+            let blocks = blocks.get(..super::MAX_PROOF_BLOCKS).unwrap_or(blocks);
             out.extend([kind::PROOF, *record, blocks.len() as u8]);
             blocks.iter().for_each(|block| out.extend(block.0));
             out.extend(batch);

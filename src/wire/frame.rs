@@ -89,6 +89,7 @@ pub enum Frame {
     /// What the sender knows of a segment that it has: see `docs/integrity.md`. An extension.
     Claim(Claim),
     /// Signed records, and the digests of one segment's blocks. An extension.
+    #[cfg(feature = "signed")]
     Proof {
         /// Which of the batch's records the digests are for.
         record: u8,

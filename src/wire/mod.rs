@@ -63,6 +63,7 @@ mod kind {
     pub const INTEREST: u8 = 0x0b;
     pub const EXTENSION: u8 = 0x80;
     pub const CLAIM: u8 = 0x80;
+    #[cfg(feature = "signed")]
     pub const PROOF: u8 = 0x81;
     /// The first that this version does not know.
     pub const UNKNOWN: u8 = 0x82;

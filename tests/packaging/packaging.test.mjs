@@ -37,7 +37,7 @@ test("the tarball holds what is needed and nothing else", async () => {
     "dist/index.js",
     "dist/index.d.ts",
     "dist/hlswarm_bg.wasm",
-    "dist/hlswarm-interop_bg.wasm",
+    "dist/hlswarm-full_bg.wasm",
   ]) {
     assert.ok(files.includes(needed), needed);
   }
@@ -127,6 +127,7 @@ for (const [resolution, module] of [
 import { attachP2P, type P2P } from "hlswarm/hls";
 import { hlsPresets, init, type Stats } from "hlswarm";
 await init();
+await init(undefined, { signed: true });
 const p2p: P2P = attachP2P(new Hls(hlsPresets.live), { loader: { trackerAnnounce: [], segmentValidator: () => true } });
 const off: () => void = p2p.on("segmentLoaded", ({ key, p2pBytes }) => console.log(key.sequence + p2pBytes));
 const { peers }: Stats = p2p.stats();
