@@ -1,8 +1,9 @@
 //! The bounds of scenario values.
 
-use hlswarm::config::Config;
+use hlswarm::config::{Config, IntegrityMode};
 
 use crate::draw::Span;
+use crate::media::FIRST_LIVE_SEQUENCE;
 use crate::scenario::{FaultKind, Scenario, ScenarioError, StreamKind};
 
 /// The shortest one-way delay that a scenario may ask for, in milliseconds. The simulator runs viewers in parallel
@@ -143,6 +144,21 @@ fn check_faults(scenario: &Scenario) -> Result<(), ScenarioError> {
             (_, Some(rate)) => return refuse(&name("kbps"), rate, "only for what = \"origin-slow\""),
             (_, None) => {}
         }
+        match (fault.what, fault.hours) {
+            (FaultKind::Clock, Some(hours)) => within(&name("hours"), hours, -48.0, 48.0)?,
+            (FaultKind::Clock, None) => return refuse(&name("hours"), "nothing", "hours from -48 to 48"),
+            (_, Some(hours)) => return refuse(&name("hours"), hours, "only for what = \"clock\""),
+            (_, None) => {}
+        }
+        if fault.what == FaultKind::SequenceReset {
+            // Or the new numbers would reach the old ones.
+            let most = f64::from(scenario.stream.segment_ms) / 1000.0 * (FIRST_LIVE_SEQUENCE as f64) / 2.0;
+            within(&name("at_s"), fault.at_s, 1.0, most)?;
+            within("length_s", scenario.length_s, 1.0, most)?;
+            if scenario.stream.kind != StreamKind::Live || signed(scenario) {
+                return refuse(&name("what"), "sequence-reset", "a live stream without signed records");
+            }
+        }
         let trackers = scenario.tracker.count;
         if matches!(fault.what, FaultKind::TrackerDown | FaultKind::TrackerSilent)
             && fault.tracker >= trackers
@@ -155,6 +171,10 @@ fn check_faults(scenario: &Scenario) -> Result<(), ScenarioError> {
         }
     }
     Ok(())
+}
+
+fn signed(scenario: &Scenario) -> bool {
+    options(scenario, &[]).is_ok_and(|config| config.integrity.mode == IntegrityMode::Signed)
 }
 
 /// The options object of one viewer: the scenario's, the given overrides (`loader.x`, JSON value), and the trackers.

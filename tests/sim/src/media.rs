@@ -9,7 +9,7 @@ use hlswarm::engine::{SegmentInfo, TimelineUpdate, TrackKind};
 use hlswarm::id::{ByteRange, SegmentKey, TrackId};
 
 use crate::draw::{For, unit};
-use crate::scenario::{Scenario, StreamKind};
+use crate::scenario::{FaultKind, Scenario, StreamKind};
 
 /// A run of bytes of one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,6 +43,13 @@ pub(crate) struct Place {
     pub index: u32,
 }
 
+/// How a playlist numbers its segments.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Numbering {
+    /// Number of the segment with index 0.
+    first: u64,
+}
+
 /// All that can be played.
 #[derive(Debug)]
 pub(crate) struct Catalog {
@@ -54,7 +61,11 @@ pub(crate) struct Catalog {
     byte_range: bool,
     discontinuity_every: u32,
     first_sequence: u64,
+    renumbered_us: Option<u64>,
 }
+
+/// The first media sequence number of a live stream.
+pub(crate) const FIRST_LIVE_SEQUENCE: u64 = 1000;
 
 const INDEX_BITS: u32 = 24;
 const WHOLE_FILE: u32 = (1 << INDEX_BITS) - 1;
@@ -93,7 +104,12 @@ impl Catalog {
             window: stream.segments,
             byte_range: stream.byte_range,
             discontinuity_every: stream.discontinuity_every.unwrap_or(u32::MAX),
-            first_sequence: if live { 1000 } else { 0 },
+            first_sequence: if live { FIRST_LIVE_SEQUENCE } else { 0 },
+            renumbered_us: scenario
+                .fault
+                .iter()
+                .find(|fault| fault.what == FaultKind::SequenceReset)
+                .map(|fault| (fault.at_s * 1e6) as u64),
         }
     }
 
@@ -148,19 +164,28 @@ impl Catalog {
         if index == WHOLE_FILE { 0 } else { self.available_us(index) }
     }
 
-    pub(crate) fn key(&self, place: Place) -> SegmentKey {
+    /// How the playlist that is served at a moment numbers its segments.
+    pub(crate) fn numbering_at(&self, now_us: u64) -> Numbering {
+        let anew = self.renumbered_us.is_some_and(|at_us| at_us <= now_us);
+        Numbering { first: if anew { 0 } else { self.first_sequence } }
+    }
+
+    pub(crate) fn key(&self, place: Place, numbering: Numbering) -> SegmentKey {
         SegmentKey {
             track: self.renditions[place.rendition as usize].track,
             discontinuity: place.index / self.discontinuity_every,
-            sequence: self.first_sequence + u64::from(place.index),
+            sequence: numbering.first + u64::from(place.index),
         }
     }
 
+    /// The segment of a key in the one numbering or in the other, whose numbers never meet.
     pub(crate) fn place(&self, key: SegmentKey) -> Option<Place> {
         let rendition = self.renditions.iter().position(|rendition| rendition.track == key.track)?;
-        let index = u32::try_from(key.sequence.checked_sub(self.first_sequence)?).ok()?;
+        let old = self.renumbered_us.is_none() || key.sequence >= self.first_sequence;
+        let numbering = Numbering { first: if old { self.first_sequence } else { 0 } };
+        let index = u32::try_from(key.sequence.checked_sub(numbering.first)?).ok()?;
         let place = Place { rendition: rendition as u8, index };
-        (self.key(place) == key && (index as usize) + 1 < self.renditions[rendition].offsets.len())
+        (self.key(place, numbering) == key && (index as usize) + 1 < self.renditions[rendition].offsets.len())
             .then_some(place)
     }
 
@@ -181,8 +206,13 @@ impl Catalog {
         (first, first + self.window)
     }
 
-    /// The playlist of a rendition with the given window.
-    pub(crate) fn timeline(&self, rendition: u8, (first, end): (u32, u32)) -> TimelineUpdate {
+    /// The playlist of a rendition with the given window and numbers.
+    pub(crate) fn timeline(
+        &self,
+        rendition: u8,
+        (first, end): (u32, u32),
+        numbering: Numbering,
+    ) -> TimelineUpdate {
         let info = &self.renditions[rendition as usize];
         let segments = (first..end).map(|index| {
             let place = Place { rendition, index };
@@ -191,7 +221,7 @@ impl Catalog {
                 start: u64::from(content.start),
                 end: u64::from(content.start) + u64::from(content.len),
             });
-            let key = self.key(place);
+            let key = self.key(place, numbering);
             SegmentInfo {
                 discontinuity: key.discontinuity,
                 sequence: key.sequence,
@@ -233,8 +263,9 @@ mod tests {
             let catalog = catalog(extra);
             for index in [0, 1, 7] {
                 let place = Place { rendition: 0, index };
-                assert_eq!(catalog.place(catalog.key(place)), Some(place), "{extra}");
-                let info = &catalog.timeline(0, (0, 8)).segments[index as usize];
+                let numbering = catalog.numbering_at(0);
+                assert_eq!(catalog.place(catalog.key(place, numbering)), Some(place), "{extra}");
+                let info = &catalog.timeline(0, (0, 8), numbering).segments[index as usize];
                 let resource = catalog.locate(&info.url).expect("a known URL");
                 let content = catalog.content(place);
                 assert_eq!(resource, content.resource);
@@ -243,5 +274,15 @@ mod tests {
             }
             assert_eq!(catalog.locate("https://cdn.example/v0/99999.ts"), None);
         }
+    }
+    #[test]
+    fn both_numberings_lead_back_to_segments() {
+        let text = crate::testing::VOD.replace("\"vod\"", "\"live\"")
+            + "[[fault]]\nwhat = \"sequence-reset\"\nat_s = 20\n";
+        let catalog = Catalog::new(&Scenario::parse(&text).expect("a valid scenario"), 1);
+        let place = Place { rendition: 0, index: 3 };
+        let keys = [0, 20_000_000].map(|at_us| catalog.key(place, catalog.numbering_at(at_us)));
+        assert_eq!(keys.map(|key| key.sequence), [FIRST_LIVE_SEQUENCE + 3, 3]);
+        assert_eq!(keys.map(|key| catalog.place(key)), [Some(place); 2]);
     }
 }

@@ -311,6 +311,10 @@ pub enum FaultKind {
     Corrupt,
     /// Playlists do not change meanwhile, and jump to where they should be at the end.
     PlaylistStalls,
+    /// The packager begins its media sequence numbers anew, as one that was started again does.
+    SequenceReset,
+    /// Wall clocks are wrong by `hours` from the start.
+    Clock,
 }
 
 /// One fault.
@@ -330,6 +334,8 @@ pub struct Fault {
     pub status: Option<u16>,
     /// The rate of `origin-slow`.
     pub kbps: Option<f64>,
+    /// By how much `clock` is wrong; below 0 it is slow.
+    pub hours: Option<f64>,
     /// Which tracker, from 0; default 0.
     #[serde(default)]
     pub tracker: u32,

@@ -9,6 +9,9 @@ use hlswarm::integrity::{key_id, root, stream_id};
 use crate::digests::blocks_of;
 use crate::media::{Catalog, Place};
 
+/// What true clocks show at the simulation's start, in milliseconds since 1970.
+pub(crate) const EPOCH_UNIX_MS: u64 = 1_700_000_000_000;
+
 /// What the stream is called.
 pub(crate) const STREAM: &str = "simulated";
 
@@ -37,12 +40,13 @@ impl Signed {
             return None;
         }
         let key = signer();
+        let numbering = catalog.numbering_at(0);
         let chains = (0..catalog.renditions.len() as u8).map(|rendition| {
             let mut previous = Digest([0; 16]);
             let count = catalog.count(rendition);
             let batches = (0..count).map(|index| {
                 let place = Place { rendition, index };
-                let (content, segment) = (catalog.content(place), catalog.key(place));
+                let (content, segment) = (catalog.content(place), catalog.key(place, numbering));
                 let blocks = blocks_of(content);
                 let record = Record {
                     discontinuity: segment.discontinuity,
@@ -56,9 +60,9 @@ impl Signed {
                     key_id: key_id(key.verifying_key().as_bytes()),
                     stream: stream_id(STREAM),
                     track: segment.track,
-                    generation_ms: 1,
+                    generation_ms: EPOCH_UNIX_MS,
                     number: index,
-                    signed_ms: catalog.available_us(index) / 1000 + 1,
+                    signed_ms: EPOCH_UNIX_MS + catalog.available_us(index) / 1000,
                     previous,
                     records: vec![record],
                 };

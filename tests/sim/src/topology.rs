@@ -96,6 +96,13 @@ pub(crate) fn is_hit(scenario: &Scenario, seed: u64, index: usize, viewer: Actor
     share >= 1.0 || unit(seed, For::Faulted, &[index as u64, u64::from(viewer)]) < share
 }
 
+/// By how much a viewer's wall clock is wrong, in milliseconds.
+pub(crate) fn wrong_by_ms(world: &World, viewer: ActorId) -> i64 {
+    let faults = world.scenario.fault.iter().enumerate();
+    let hit = faults.filter(|(index, _)| is_hit(&world.scenario, world.seed, *index, viewer));
+    hit.filter_map(|(_, fault)| fault.hours).map(|hours| (hours * 3_600_000.0) as i64).sum()
+}
+
 /// The transitions of the run: everything that happens to actors from outside, with its time.
 pub(crate) fn transitions(world: &World) -> Vec<(u64, ActorId, Event)> {
     let mut out = Vec::new();
@@ -116,6 +123,8 @@ pub(crate) fn transitions(world: &World) -> Vec<(u64, ActorId, Event)> {
             }
             // The origin asks what the time is.
             FaultKind::PlaylistStalls
+            | FaultKind::SequenceReset
+            | FaultKind::Clock
             | FaultKind::OriginStatus
             | FaultKind::OriginHang
             | FaultKind::OriginReset

@@ -11,11 +11,13 @@ use crate::blobs::{Blobs, Payload};
 use crate::draw::{For, seed_bytes, unit};
 use crate::http::{Downlink, Fetches};
 use crate::links::{Links, Uplink};
-use crate::media::Place;
+use crate::media::{Numbering, Place};
 use crate::player::{Action, Player};
 use crate::queue::Event;
 use crate::scenario::FaultKind;
+use crate::signed::EPOCH_UNIX_MS;
 use crate::tally::{Tally, Way};
+use crate::topology::wrong_by_ms;
 use crate::world::{Ctx, Mode};
 
 /// A viewer while it is there.
@@ -35,6 +37,8 @@ pub(crate) struct Viewer {
     pub(crate) next_socket: u32,
     /// The player's requests that the engine has to answer.
     pub(crate) requests: BTreeMap<u32, Place>,
+    /// Of the playlist seen last.
+    numbering: Numbering,
     pub(crate) tally: Tally,
     pub(crate) send_low_bytes: u64,
     pub(crate) offline: bool,
@@ -87,6 +91,7 @@ impl Viewer {
             sockets: BTreeMap::new(),
             next_socket: 0,
             requests: BTreeMap::new(),
+            numbering: world.catalog.numbering_at(0),
             tally: Tally::new(id, ctx.now_us),
             send_low_bytes: config.limits.send_buffer_low_bytes,
             offline: false,
@@ -100,6 +105,8 @@ impl Viewer {
             links_checked_us: 0,
             restless: 0,
         };
+        let unix_ms = EPOCH_UNIX_MS as i64 + (ctx.now_us / 1000) as i64 + wrong_by_ms(world, id);
+        viewer.feed(Input::Clock { unix_ms: unix_ms as u64 }, ctx);
         viewer.feed(Input::Tick, ctx);
         viewer.settle(ctx);
         viewer
@@ -243,7 +250,7 @@ impl Viewer {
                     return self.plain_fetch(request, place, ctx);
                 }
                 self.requests.insert(request, place);
-                let key = ctx.world.catalog.key(place);
+                let key = ctx.world.catalog.key(place, self.numbering);
                 self.feed(Input::Want { request: RequestId(request), key }, ctx);
             }
             Action::Cancel { request } => self.cancel(request, ctx),
@@ -282,9 +289,11 @@ impl Viewer {
         }
         let catalog = &ctx.world.catalog;
         let asked_us = ctx.now_us - ctx.delay_to(ctx.world.origin());
-        let window = catalog.window_at(crate::origin::playlist_moment_us(ctx.world, asked_us));
+        let moment_us = crate::origin::playlist_moment_us(ctx.world, asked_us);
+        let window = catalog.window_at(moment_us);
+        self.numbering = catalog.numbering_at(moment_us);
         if self.engine.is_some() {
-            self.feed(Input::Timeline(catalog.timeline(rendition, window)), ctx);
+            self.feed(Input::Timeline(catalog.timeline(rendition, window, self.numbering)), ctx);
             if let Some(bytes) = ctx.world.signed.as_ref().map(|signed| signed.sidecar(rendition, window)) {
                 self.feed(Input::Sidecar { bytes }, ctx);
             }

@@ -34,3 +34,13 @@ fn live_holds() {
 fn churn_holds() {
     holds("churn", 12, 60.0);
 }
+
+#[test]
+fn a_reset_of_media_sequence_numbers_holds() {
+    holds("faults/sequence-reset", 12, 60.0);
+}
+
+#[test]
+fn clocks_that_are_wrong_by_an_hour_hold() {
+    holds("faults/clocks-wrong", 12, 60.0);
+}
