@@ -134,6 +134,10 @@ export function publishLive(
       if (pausedAtMs !== undefined && !catchUp) startedAtMs += now() - pausedAtMs;
       pausedAtMs = undefined;
     },
+    /** From now on the oldest segment in the playlist has this number, as when a packager is started again. */
+    renumber(sequence) {
+      firstSequence = sequence - (event ? 0 : Math.max(0, published() - window));
+    },
     /** Publishes so many segments at once. */
     jump(segments) {
       jumped += segments;

@@ -177,6 +177,15 @@ test("the live window slides, loops behind a discontinuity and ends", { timeout:
   now = await read();
   assert.equal(now.sequence, 13);
   assert.match(now.text, /#EXT-X-ENDLIST/);
+
+  live.renumber(7);
+  const renumbered = await read();
+  assert.equal(renumbered.sequence, 7);
+  assert.deepEqual(
+    renumbered.segments.map(({ uri }) => uri),
+    now.segments.map(({ uri }) => uri),
+  );
+  assert.equal(live.sequence()[1], 9);
   live.stop();
   assert.equal((await fetch(live.url)).status, 404);
 });

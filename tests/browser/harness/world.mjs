@@ -88,10 +88,11 @@ export class Viewer {
  *
  * @param origin from `tests/support/origin.mjs`
  * @param tracker `{ url, close }`
+ * @param pages the server of the pages, and the browser: where others use them too, they stay open at the end
  */
-export async function startWorld({ origin, tracker, bytesAt }) {
-  const pages = await startPages();
-  const browser = await launchChromium();
+export async function startWorld({ origin, tracker, bytesAt, pages: givenPages, browser: givenBrowser }) {
+  const pages = givenPages ?? (await startPages());
+  const browser = givenBrowser ?? (await launchChromium());
   const viewers = new Set();
   return {
     origin,
@@ -149,8 +150,9 @@ export async function startWorld({ origin, tracker, bytesAt }) {
     },
 
     async close() {
-      await browser.close();
-      await pages.close();
+      await this.closeViewers();
+      if (!givenBrowser) await browser.close();
+      if (!givenPages) await pages.close();
       await this.tracker?.close();
       await origin.close();
     },

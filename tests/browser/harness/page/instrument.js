@@ -31,11 +31,21 @@
     corrupted: 0,
     /** What "another segment" and "another rendition" send instead. */
     forgery: undefined,
+    /** While true, nothing comes or goes over data channels; it does afterwards, as nothing is lost on them. */
+    offline: false,
+    /** Ends it. */
+    goOnline() {
+      watch.offline = false;
+      for (const pass of heldBack.splice(0)) pass();
+    },
+    /** While true, timers are as rare as in a tab in the background. */
+    sparseTimers: false,
     /** Whether the engine traps at its next call. */
     trap: false,
     trapped: 0,
   };
   window.watch = watch;
+  const heldBack = [];
 
   const ACCEPT = 0x05;
   const HEAD = 9;
@@ -95,12 +105,22 @@
   };
   function listen(channel) {
     watch.channels.push(channel);
+    channel.addEventListener("message", (event) => {
+      if (!watch.offline) return;
+      event.stopImmediatePropagation();
+      heldBack.push(() => channel.dispatchEvent(new MessageEvent("message", { data: event.data })));
+    });
     channel.addEventListener("message", ({ data }) => keep(data, watch.incoming));
   }
 
   const send = RTCDataChannel.prototype.send;
   RTCDataChannel.prototype.send = function (data) {
     const bytes = bytesOf(data);
+    if (watch.offline) {
+      const copy = bytes.slice();
+      heldBack.push(() => this.readyState === "open" && this.send(copy));
+      return;
+    }
     if (watch.channelBytes >= watch.silentAfterBytes) {
       watch.silent = true;
       return;
@@ -146,7 +166,8 @@
   ]) {
     const nativeSet = window[set].bind(window);
     const nativeClear = window[clear].bind(window);
-    window[set] = (handler, ms, ...args) => {
+    window[set] = (handler, wantedMs, ...args) => {
+      const ms = watch.sparseTimers ? Math.max(1000, wantedMs || 0) : wantedMs;
       const stack = ours();
       if (!stack || typeof handler !== "function") return nativeSet(handler, ms, ...args);
       const id = nativeSet(() => {
