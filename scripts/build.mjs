@@ -20,7 +20,8 @@ import {
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { brotliCompressSync, constants } from "node:zlib";
-import { shortenImports } from "./lib/shorten-imports.mjs";
+import { arrangeWasm } from "./lib/arrange-wasm.mjs";
+import { shortenNames } from "./lib/shorten-names.mjs";
 import { trapPanics } from "./lib/trap-panics.mjs";
 import { trimGlue } from "./lib/trim-glue.mjs";
 
@@ -113,6 +114,13 @@ function buildWasm({ glue: name, features }) {
   ]);
   const wasm = at("pkg", `${name}_bg.wasm`);
   run(bin("wasm-opt"), [
+    // The lowest KiB of memory is the far end of the stack: whoever comes there is about to trap.
+    "--low-memory-unused",
+    // What is inlined into a large function needs locals with large numbers, and looks like nothing else any more.
+    "--one-caller-inline-max-function-size=0",
+    // What it saves in instructions it costs in locals: the module becomes smaller, but not when compressed.
+    "--skip-pass=local-cse",
+    "-Oz",
     "--flatten",
     "--rereloop",
     "-Oz",
@@ -125,8 +133,8 @@ function buildWasm({ glue: name, features }) {
     wasm,
   ]);
   const glue = at("pkg", `${name}.js`);
-  const short = shortenImports(readFileSync(wasm), readFileSync(glue, "utf8"));
-  writeFileSync(wasm, short.wasm);
+  const short = shortenNames(readFileSync(wasm), readFileSync(glue, "utf8"));
+  writeFileSync(wasm, arrangeWasm(short.wasm));
   writeFileSync(glue, trimGlue(short.glue));
 }
 

@@ -1,7 +1,8 @@
 // The build's own changes to the module: tried on a module small enough to read.
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { shortenImports } from "./shorten-imports.mjs";
+import { arrangeWasm } from "./arrange-wasm.mjs";
+import { shortenNames } from "./shorten-names.mjs";
 import { trapPanics } from "./trap-panics.mjs";
 import { encodeNumber, mapSections, Reader, sectionOf } from "./wasm-binary.mjs";
 
@@ -150,12 +151,88 @@ test("a module without the linker's notes is refused", () => {
   assert.throws(() => trapPanics(wasm), /--emit-relocs/);
 });
 
-test("imports get short names on both sides", async () => {
-  const glue = "const imports = { add_1234: function() { return 7; }, other: 1 };";
-  const short = shortenImports(exampleModule(), glue);
-  assert.equal(short.glue, "const imports = { i0: function() { return 7; }, other: 1 };");
-  const { answer } = await instantiate(short.wasm, { i0: () => 7 });
-  assert.equal(answer(), 7);
+test("imports and exports get short names on both sides", async () => {
+  const glue =
+    'const imports = { add_1234: function() { return 7; }, other: 1 }; x = { "glue": imports }; wasm.answer(wasm.answers);';
+  const short = shortenNames(exampleModule(), glue);
+  assert.equal(
+    short.glue,
+    "const imports = { _1: function() { return 7; }, other: 1 }; x = { _0: imports }; wasm._2(wasm.answers);",
+  );
+  const { instance } = await WebAssembly.instantiate(short.wasm, { _0: { _1: () => 7 } });
+  assert.equal(instance.exports._2(), 7);
+  assert.equal(typeof instance.exports.fails, "function", "what the glue does not use keeps its name");
+});
+
+test("functions and locals in another order do the same", async () => {
+  const [I32, I64, FUNC] = [0x7f, 0x7e, 0x60];
+  const body = (...content) => Buffer.concat([encodeNumber(content.length + 1), Buffer.of(...content, 0x0b)]);
+  const bodies = [
+    // Two locals of either type, in turn; the last is used most: v = p + 1 (64 bits), x = wrap(v), x * x + 300.
+    body(
+      4,
+      1,
+      I64,
+      1,
+      I32,
+      1,
+      I64,
+      1,
+      I32,
+      0x20,
+      0,
+      0x42,
+      1,
+      0x7c,
+      0x22,
+      3,
+      0xa7,
+      0x22,
+      4,
+      0x20,
+      4,
+      0x6c,
+      0x41,
+      0xac,
+      2,
+      0x6a,
+    ),
+    // Calls the one before and the one behind by the table, and the import.
+    body(0, 0x20, 0, 0x10, 1, 0x41, 1, 0x11, 1, 0, 0x6a, 0x10, 0, 0x6a),
+    body(0, 0x41, 40),
+  ];
+  const module = Buffer.concat([
+    Buffer.from("\0asm\x01\0\0\0", "latin1"),
+    sectionOf(1, list(Buffer.of(FUNC, 1, I64, 1, I32), Buffer.of(FUNC, 0, 1, I32))),
+    sectionOf(2, list(Buffer.concat([text("glue"), text("two"), Buffer.of(0, 1)]))),
+    sectionOf(3, list(Buffer.of(0), Buffer.of(0), Buffer.of(1))),
+    sectionOf(4, list(Buffer.of(0x70, 0, 2))),
+    sectionOf(
+      7,
+      list(Buffer.concat([text("all"), Buffer.of(0, 2)]), Buffer.concat([text("square"), Buffer.of(0, 1)])),
+    ),
+    sectionOf(9, list(Buffer.of(0, 0x41, 1, 0x0b, 1, 3))),
+    sectionOf(10, list(...bodies)),
+  ]);
+  const arranged = arrangeWasm(module);
+  for (const wasm of [module, arranged]) {
+    const { instance } = await WebAssembly.instantiate(wasm, { glue: { two: () => 2 } });
+    assert.equal(instance.exports.square(6n), 349);
+    assert.equal(instance.exports.all(6n), 349 + 40 + 2);
+  }
+  const written = [];
+  mapSections(arranged, (id, content, whole) => {
+    const reader = new Reader(content, 0);
+    if (id === 10)
+      for (let left = reader.number(); left > 0; left--) written.push(reader.bytes(reader.number()));
+    return whole;
+  });
+  assert.deepEqual(written, [...written].sort(Buffer.compare), "those that begin alike are neighbours");
+  assert.deepEqual(
+    [...written[2].subarray(0, 5)],
+    [2, 1, I32, 1, I64],
+    "unused locals are gone, one run for each type",
+  );
 });
 
 test("numbers are written and read back", () => {

@@ -1,5 +1,7 @@
 // Walking over the instructions of a function, as far as the build needs it.
 
+import { Reader } from "./wasm-binary.mjs";
+
 const [CALL, UNREACHABLE] = [0x10, 0x00];
 
 /** Instructions after which control may have come from, or gone, elsewhere: block, loop, if, else, end, branches. */
@@ -87,4 +89,41 @@ function skipImmediates(reader, opcode) {
 /** Constants of 64 bits are too long for `Reader.number`. */
 function skipNumber(reader) {
   while (reader.byte() > 127);
+}
+
+const REF_FUNC = 0xd2;
+const LOCALS = new Set([0x20, 0x21, 0x22]);
+
+/** Reads the head of a function's body, behind its size: the type of each local. */
+export function readLocals(reader) {
+  const types = [];
+  for (let left = reader.number(); left > 0; left--) {
+    const count = reader.number();
+    const type = reader.byte();
+    for (let i = 0; i < count; i++) types.push(type);
+  }
+  return types;
+}
+
+/**
+ * The numbers of locals and functions in a function's instructions.
+ *
+ * @param {Buffer} code the instructions, without the locals' head
+ * @returns {{ kind: "local" | "function", value: number, start: number, end: number }[]} in order
+ */
+export function numbersIn(code) {
+  const reader = new Reader(code, 0);
+  const found = [];
+  while (!reader.atEnd) {
+    const opcode = reader.byte();
+    const kind = LOCALS.has(opcode) ? "local" : opcode === CALL || opcode === REF_FUNC ? "function" : null;
+    if (kind) {
+      const start = reader.at;
+      const value = reader.number();
+      found.push({ kind, value, start, end: reader.at });
+    } else {
+      skipImmediates(reader, opcode);
+    }
+  }
+  return found;
 }
