@@ -2,6 +2,7 @@ import type { FetchSink } from "../pkg/hlswarm.js";
 import type { Answer, Failure } from "./adapter/loader.js";
 import type { Event } from "./events.js";
 import { harmless } from "./events.js";
+import { download } from "./http-requests.js";
 import type { Hooks, SegmentInfo } from "./options.js";
 
 /** What the engine's shell needs of the page and of hls.js. */
@@ -115,10 +116,6 @@ export class Host {
     this.guard(body)();
   }
 
-  newAbortController(): AbortController {
-    return new AbortController();
-  }
-
   keep(resource: Closable): void {
     this.#resources.add(resource);
   }
@@ -209,7 +206,46 @@ export class Host {
     this.#quietly("segmentsStorage.remove", () => storage?.remove(this.#storageKey(key)));
   }
 
-  request(key: string, url: string, start: number, end: number, signal: AbortSignal): unknown {
+  /** Downloads a segment in the background. Returns what stops it. */
+  download(key: string, url: string, start: number, end: number, sink: FetchSink): AbortController {
+    const controller = new AbortController();
+    const { signal } = controller;
+    this.keep(controller);
+    const run = async () => {
+      const bytes = await (this.hasStorage ? this.stored(key, start, end) : null);
+      if (bytes) sink.stored(bytes);
+      else if (!signal.aborted)
+        await download(await this.request(key, url, start, end, signal), signal, sink);
+    };
+    run().catch((error: unknown) => {
+      if (!this.#dead) sink.broken(String(error));
+    });
+    return controller;
+  }
+
+  stop(controller: AbortController): void {
+    this.release(controller);
+    controller.abort();
+  }
+
+  settle(promise: unknown, settled: (kept: boolean, value: unknown) => void): void {
+    Promise.resolve(promise).then(
+      (value) => settled(true, value),
+      (error: unknown) => settled(false, error),
+    );
+  }
+
+  describe(connection: RTCPeerConnection, type: RTCSdpType | undefined, sdp: string): Promise<void> {
+    return type ? connection.setRemoteDescription({ type, sdp }) : connection.setLocalDescription();
+  }
+
+  request(
+    key: string,
+    url: string,
+    start: number,
+    end: number,
+    signal: AbortSignal,
+  ): ReturnType<HostSetup["request"]> {
     try {
       const build = this.#setup.hooks.segmentUrlBuilder;
       const target = build ? String(build({ ...this.#setup.segment(key), url })) : url;

@@ -1,6 +1,7 @@
 import type { Fragment, FragmentLoaderContext, HlsConfig, Loader, LoaderContextType } from "hls.js";
 import type { FetchSink } from "../pkg/hlswarm.js";
 import type { LoaderClass } from "./adapter/loader.js";
+import { harmless } from "./events.js";
 import type { Hooks } from "./options.js";
 
 /** A segment to fetch. */
@@ -43,6 +44,42 @@ export function prepareRequest(
     return Promise.resolve(made).then((made) => new Request(made, { signal: request.signal }));
   }
   return new Request(request.url, initOf(request));
+}
+
+/** Runs a download that was prepared, and tells the sink. */
+export async function download(
+  prepared: Request | Transport,
+  signal: AbortSignal,
+  sink: FetchSink,
+): Promise<void> {
+  if (signal.aborted) return;
+  if (typeof prepared === "function") {
+    const stop = prepared(sink);
+    signal.addEventListener("abort", () => harmless(stop));
+    return;
+  }
+  const response = await fetch(prepared);
+  if (!response.ok) return sink.failed(response.status);
+  const header = (name: string) => response.headers.get(name) ?? "";
+  // RFC 9110 section 14.4.
+  const [, first, last] = /^\s*bytes\s*(\d+)\s*-\s*(\d+)\s*\//.exec(header("content-range")) ?? [];
+  sink.opened(response.status, bodyBytes(response, header), Number(first), Number(last));
+  const reader = response.body?.getReader();
+  for (;;) {
+    const step = await reader?.read();
+    if (!step?.value) break;
+    sink.bytes(step.value);
+  }
+  sink.done();
+}
+
+/** The length that the response promises, NaN where it cannot be believed to be that of the bytes we shall see. */
+function bodyBytes({ type }: Response, header: (name: string) => string): number {
+  // Across origins a page cannot see whether the body is compressed. Servers compress text, not media.
+  const media = /^(video\/|audio\/|(application|binary)\/octet-stream)/.test(header("content-type"));
+  return header("content-encoding") || (type !== "basic" && !media)
+    ? Number.NaN
+    : Number.parseInt(header("content-length"), 10);
 }
 
 /** As hls.js's own loaders ask: cookies for the same origin only. */
@@ -121,7 +158,7 @@ function loadBy(
   let seen = -1;
   const pulse = setInterval(() => {
     if (stats.loaded > seen && stats.loading.first) {
-      if (seen < 0) sink.opened(request.range ? 206 : 200, undefined, undefined);
+      if (seen < 0) sink.opened(request.range ? 206 : 200, Number.NaN, Number.NaN, Number.NaN);
       seen = stats.loaded;
       sink.alive();
     }
@@ -141,7 +178,8 @@ function loadBy(
     {
       onSuccess: ({ data, code }) => {
         if (data instanceof ArrayBuffer) {
-          if (seen < 0) sink.opened(code || (request.range ? 206 : 200), data.byteLength, undefined);
+          if (seen < 0)
+            sink.opened(code || (request.range ? 206 : 200), data.byteLength, Number.NaN, Number.NaN);
           sink.bytes(new Uint8Array(data));
           sink.done();
         } else {

@@ -3,7 +3,8 @@
 use js_sys::{JSON, Reflect};
 use web_sys::{RtcIceCandidate, RtcIceCandidateInit, RtcPeerConnection};
 
-use super::dom::Timer;
+use super::dom::{Timer, then};
+use super::host::Host;
 use crate::engine::relayed;
 
 /// Candidates come in bursts: one message to the tracker for each burst.
@@ -60,13 +61,11 @@ impl Candidates {
 
 /// Adds the other side's candidates, those that are what they should be. The browser checks the rest; what it
 /// refuses is left out, as a candidate that leads nowhere would be.
-pub fn add(connection: &RtcPeerConnection, candidates: &[String]) {
+pub fn add(host: &Host, connection: &RtcPeerConnection, candidates: &[String]) {
     for text in candidates {
         let Some(init) = parse(text) else { continue };
         let added = connection.add_ice_candidate_with_opt_rtc_ice_candidate_init(Some(&init));
-        wasm_bindgen_futures::spawn_local(async move {
-            let _ = wasm_bindgen_futures::JsFuture::from(added).await;
-        });
+        then(host, &added, |_| {});
     }
 }
 

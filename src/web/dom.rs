@@ -1,11 +1,11 @@
-//! Timers, event listeners and tasks that clean up after themselves when dropped.
+//! Timers and event listeners that clean up after themselves when dropped, and promises.
 
 use std::cell::Cell;
-use std::future::Future;
 
-use futures::future::{AbortHandle, abortable};
 use wasm_bindgen::prelude::*;
 use web_sys::{AbortSignal, AddEventListenerOptions, EventTarget};
+
+use super::host::Host;
 
 #[wasm_bindgen]
 extern "C" {
@@ -98,23 +98,10 @@ impl Drop for Listener {
     }
 }
 
-/// A running asynchronous task, stopped at its next `await` when dropped.
-pub struct Task(AbortHandle);
-
-impl Task {
-    /// Runs `future` in the background.
-    pub fn spawn(future: impl Future<Output = ()> + 'static) -> Task {
-        let (future, handle) = abortable(future);
-        wasm_bindgen_futures::spawn_local(async move {
-            // An error says that it was stopped.
-            let _ = future.await;
-        });
-        Task(handle)
-    }
-}
-
-impl Drop for Task {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
+/// Calls `done` when a promise is settled.
+pub fn then(host: &Host, promise: &JsValue, done: impl FnOnce(Result<JsValue, JsValue>) + 'static) {
+    let settled = Closure::once_into_js(move |kept: bool, value: JsValue| {
+        done(if kept { Ok(value) } else { Err(value) });
+    });
+    host.settle(promise, &settled);
 }

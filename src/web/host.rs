@@ -1,9 +1,9 @@
 //! What the shell calls on the TypeScript side. None of these throws: the TypeScript side catches what the page's
 //! own hooks and listeners throw.
 
-use js_sys::{Function, Object, Promise, Uint8Array};
+use js_sys::{Function, Object, Uint8Array};
 use wasm_bindgen::prelude::*;
-use web_sys::{AbortController, AbortSignal};
+use web_sys::AbortSignal;
 
 use super::sink::FetchSink;
 
@@ -39,10 +39,6 @@ extern "C" {
     /// A function that calls `body` and catches everything, a trap included.
     #[wasm_bindgen(method)]
     pub fn guard(this: &Host, body: &JsValue) -> Function;
-
-    /// A new `AbortController`.
-    #[wasm_bindgen(method, js_name = newAbortController)]
-    pub fn new_abort_controller(this: &Host) -> AbortController;
 
     /// Remembers something with `close()` or `abort()`, to be ended if the shell breaks.
     #[wasm_bindgen(method)]
@@ -88,15 +84,11 @@ extern "C" {
     /// Checks an Ed25519 signature. Resolves to a boolean.
     #[cfg(feature = "signed")]
     #[wasm_bindgen(method, js_name = checkSignature)]
-    pub fn check_signature(this: &Host, public_key: &[u8], message: &[u8], signature: &[u8]) -> Promise;
+    pub fn check_signature(this: &Host, public_key: &[u8], message: &[u8], signature: &[u8]) -> JsValue;
 
     /// Asks the page's segment validator. Resolves to a boolean.
     #[wasm_bindgen(method)]
-    pub fn verify(this: &Host, key: &str, url: &str, bytes: Uint8Array, from_peers: bool) -> Promise;
-
-    /// Asks the second-level storage for a whole segment. Resolves to a `Uint8Array` or undefined.
-    #[wasm_bindgen(method)]
-    pub fn stored(this: &Host, key: &str, start: f64, end: f64) -> Promise;
+    pub fn verify(this: &Host, key: &str, url: &str, bytes: Uint8Array, from_peers: bool) -> JsValue;
 
     /// Gives a complete segment to the second-level storage.
     #[wasm_bindgen(method)]
@@ -106,20 +98,21 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn unstore(this: &Host, key: &str);
 
-    /// What to fetch: a `Request` or a promise of one, or a function `(sink) => abort` that does the download in
-    /// another way. `end` is exclusive, `-1` without a range, infinite for an open range.
+    /// Downloads a segment, from the second-level storage or over HTTP as the page's hooks want it, and tells the sink, never
+    /// from inside this call. `end` is exclusive, `-1` without a range, infinite for an open range. Returns what
+    /// [`Host::stop`] takes.
     #[wasm_bindgen(method)]
-    pub fn request(this: &Host, key: &str, url: &str, start: f64, end: f64, signal: &AbortSignal) -> JsValue;
-}
+    pub fn download(this: &Host, key: &str, url: &str, start: f64, end: f64, sink: FetchSink) -> JsValue;
 
-/// A download done by TypeScript.
-#[wasm_bindgen]
-extern "C" {
-    /// `(sink) => abort`.
-    #[wasm_bindgen(extends = Function)]
-    pub type Transport;
+    /// Stops a download; one that has ended is forgotten.
+    #[wasm_bindgen(method)]
+    pub fn stop(this: &Host, download: &JsValue);
 
-    /// Starts it.
-    #[wasm_bindgen(method, js_name = call, catch)]
-    pub fn start(this: &Transport, this_arg: &JsValue, sink: FetchSink) -> Result<JsValue, JsValue>;
+    /// Calls `settled` with whether a promise was kept and with what it was settled.
+    #[wasm_bindgen(method)]
+    pub fn settle(this: &Host, promise: &JsValue, settled: &JsValue);
+
+    /// Applies a remote description of the kind "offer" or "answer", or with neither makes and applies our own.
+    #[wasm_bindgen(method)]
+    pub fn describe(this: &Host, connection: &Object, kind: Option<&str>, sdp: Option<&str>) -> JsValue;
 }

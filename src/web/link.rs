@@ -5,15 +5,14 @@ use std::rc::{Rc, Weak};
 
 use js_sys::{ArrayBuffer, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use web_sys::{
     MessageEvent, RtcDataChannel, RtcDataChannelEvent, RtcDataChannelInit, RtcDataChannelState,
     RtcDataChannelType, RtcIceGatheringState, RtcPeerConnection, RtcPeerConnectionIceEvent,
-    RtcPeerConnectionState, RtcSdpType, RtcSessionDescriptionInit,
+    RtcPeerConnectionState,
 };
 
 use super::candidates::{self, Candidates};
-use super::dom::{Listener, Task, Timer, message_of};
+use super::dom::{Listener, Timer, message_of, then};
 use super::driver::{Driver, Job};
 use crate::engine::{Input, LinkCloseCause, relayed};
 use crate::id::LinkId;
@@ -69,7 +68,6 @@ pub struct Link {
     /// Remote candidates that came before the remote description was applied; `None` afterwards.
     early: RefCell<Option<Vec<String>>>,
     listeners: RefCell<Vec<Listener>>,
-    tasks: RefCell<Vec<Task>>,
 }
 
 impl Link {
@@ -102,7 +100,6 @@ impl Link {
                 local: RefCell::new(Candidates::new(move || with(&flush, Link::send_candidates))),
                 early: RefCell::new(Some(Vec::new())),
                 listeners: RefCell::default(),
-                tasks: RefCell::default(),
             }
         });
         link.listen(driver);
@@ -112,13 +109,12 @@ impl Link {
                 options.set_ordered(true);
                 let channel = link.connection.create_data_channel_with_data_channel_dict("hlswarm", &options);
                 link.adopt(driver, channel);
-                link.spawn(describe_offer(link.connection.clone()), Link::gather);
+                link.step(None, Link::gather);
             }
             Role::Answerer(sdp) => {
-                let applied = apply(link.connection.clone(), RtcSdpType::Offer, sdp);
-                link.spawn(applied, |link| {
+                link.step(Some(("offer", sdp)), |link| {
                     link.add_early_candidates();
-                    link.spawn(describe_answer(link.connection.clone()), Link::gather);
+                    link.step(None, Link::gather);
                 });
             }
         }
@@ -127,8 +123,7 @@ impl Link {
 
     /// Applies the remote answer.
     pub fn accept_answer(self: &Rc<Link>, sdp: String) {
-        let applied = apply(self.connection.clone(), RtcSdpType::Answer, sdp);
-        self.spawn(applied, Link::add_early_candidates);
+        self.step(Some(("answer", sdp)), Link::add_early_candidates);
     }
 
     /// Adds remote candidates, or keeps them until the remote description is there.
@@ -137,7 +132,7 @@ impl Link {
             early.extend(candidates);
             return;
         }
-        candidates::add(&self.connection, &candidates);
+        self.add_to_connection(&candidates);
     }
 
     /// Sends one message.
@@ -150,27 +145,30 @@ impl Link {
         }
     }
 
-    /// Runs a step of the negotiation in the background, then the next; a failure ends the link. The step must not
-    /// keep the link alive: a link that is dropped closes at once.
-    fn spawn(
-        self: &Rc<Link>,
-        step: impl Future<Output = Result<(), JsValue>> + 'static,
-        next: impl FnOnce(&Rc<Link>) + 'static,
-    ) {
+    /// Takes a step of the negotiation, the remote description or with `None` our own, then the next; a failure ends the
+    /// link. The step does not keep the link alive: a link that is dropped closes at once.
+    fn step(self: &Rc<Link>, remote: Option<(&'static str, String)>, next: impl FnOnce(&Rc<Link>) + 'static) {
+        let Some(driver) = self.driver.upgrade() else { return };
+        let (kind, sdp) = remote.unzip();
+        let done = driver.host.describe(&self.connection, kind, sdp.as_deref());
         let me = Rc::downgrade(self);
-        let task = Task::spawn(async move {
-            let done = step.await;
+        then(&driver.host, &done, move |done| {
             with(&me, |link| match done {
-                Ok(()) => next(link),
+                Ok(_) => next(link),
                 Err(thrown) => link.down(LinkCloseCause::BadDescription(message_of(&thrown))),
             });
         });
-        self.tasks.borrow_mut().push(task);
+    }
+
+    fn add_to_connection(&self, candidates: &[String]) {
+        if let Some(driver) = self.driver.upgrade() {
+            candidates::add(&driver.host, &self.connection, candidates);
+        }
     }
 
     fn add_early_candidates(self: &Rc<Link>) {
         let early = self.early.borrow_mut().take();
-        candidates::add(&self.connection, &early.unwrap_or_default());
+        self.add_to_connection(&early.unwrap_or_default());
     }
 
     fn listen(self: &Rc<Link>, driver: &Driver) {
@@ -372,22 +370,6 @@ impl Link {
     }
 }
 
-async fn describe_offer(connection: RtcPeerConnection) -> Result<(), JsValue> {
-    let offer = JsFuture::from(connection.create_offer()).await?;
-    JsFuture::from(connection.set_local_description(offer.unchecked_ref())).await.map(drop)
-}
-
-async fn describe_answer(connection: RtcPeerConnection) -> Result<(), JsValue> {
-    let answer = JsFuture::from(connection.create_answer()).await?;
-    JsFuture::from(connection.set_local_description(answer.unchecked_ref())).await.map(drop)
-}
-
-async fn apply(connection: RtcPeerConnection, kind: RtcSdpType, sdp: String) -> Result<(), JsValue> {
-    let description = RtcSessionDescriptionInit::new(kind);
-    description.set_sdp(&sdp);
-    JsFuture::from(connection.set_remote_description(&description)).await.map(drop)
-}
-
 fn with(link: &Weak<Link>, act: impl FnOnce(&Rc<Link>)) {
     if let Some(link) = link.upgrade() {
         act(&link);
@@ -398,7 +380,6 @@ impl Drop for Link {
     fn drop(&mut self) {
         // Listeners first: closing must not look like news.
         self.listeners.take();
-        self.tasks.take();
         if let Some(driver) = self.driver.upgrade() {
             driver.host.release(&self.connection);
             let channel = self.channel.take().map_or(JsValue::UNDEFINED, JsValue::from);

@@ -2,11 +2,11 @@
 
 use std::rc::Rc;
 
-use js_sys::{Promise, Uint8Array};
+use js_sys::Uint8Array;
 use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
-use super::dom::now_ms;
+use super::dom::{now_ms, then};
 use super::driver::Driver;
 use super::http::Download;
 use super::link::{Link, Role};
@@ -56,7 +56,7 @@ impl Driver {
             #[cfg(feature = "signed")]
             Output::CheckSignature { check, public_key, message, signature } => {
                 let verdict = self.host.check_signature(&public_key, &message, &signature);
-                self.when(verdict, move |answer| {
+                self.when(&verdict, move |answer| {
                     let ok = answer.is_ok_and(|ok| ok == JsValue::TRUE);
                     Input::SignatureChecked { check, ok }
                 });
@@ -180,7 +180,7 @@ impl Driver {
             let digest = Some(block_digest(&bytes.to_vec()));
             return self.input(Input::Digested { ask, digest });
         }
-        self.when(promise.unchecked_into(), move |hash| {
+        self.when(&promise, move |hash| {
             let hash = hash.ok().map(|hash| Uint8Array::new(&hash).to_vec());
             let digest = hash.and_then(|hash| Some(shorten(hash.try_into().ok()?)));
             Input::Digested { ask, digest }
@@ -188,10 +188,9 @@ impl Driver {
     }
 
     /// Gives the engine what a promise is settled with.
-    fn when(&self, promise: Promise, make: impl FnOnce(Result<JsValue, JsValue>) -> Input + 'static) {
+    fn when(&self, promise: &JsValue, make: impl FnOnce(Result<JsValue, JsValue>) -> Input + 'static) {
         let me = self.me.clone();
-        wasm_bindgen_futures::spawn_local(async move {
-            let settled = wasm_bindgen_futures::JsFuture::from(promise).await;
+        then(&self.host, promise, move |settled| {
             if let Some(driver) = me.upgrade() {
                 driver.input(make(settled));
             }
@@ -208,8 +207,8 @@ impl Driver {
         };
         let verdict = self.host.verify(&key.to_string(), url, bytes, from_peers);
         let me = self.me.clone();
-        wasm_bindgen_futures::spawn_local(async move {
-            let ok = wasm_bindgen_futures::JsFuture::from(verdict).await.is_ok_and(|ok| ok == JsValue::TRUE);
+        then(&self.host, &verdict, move |verdict| {
+            let ok = verdict.is_ok_and(|ok| ok == JsValue::TRUE);
             let Some(driver) = me.upgrade() else { return };
             if !ok && driver.from_storage.borrow_mut().remove(&key).is_some() {
                 driver.host.unstore(&key.to_string());

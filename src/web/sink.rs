@@ -1,5 +1,4 @@
-//! The receiving end of a download that TypeScript does: XMLHttpRequest with the page's set-up, or the page's own
-//! hls.js loader class.
+//! The receiving end of a download that TypeScript does.
 
 use std::rc::Weak;
 
@@ -7,9 +6,8 @@ use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
 
 use super::driver::Driver;
-use super::http::parse_content_range;
 use crate::engine::{FetchError, HttpHead};
-use crate::id::FetchId;
+use crate::id::{ByteRange, FetchId, SegmentKey};
 
 /// Takes one download: `opened`, any number of `bytes`, then one of `done`, `failed`, `broken` and `timedOut`.
 /// Calls after that, or after the download was stopped, do nothing.
@@ -17,12 +15,14 @@ use crate::id::FetchId;
 pub struct FetchSink {
     driver: Weak<Driver>,
     fetch: FetchId,
+    key: SegmentKey,
+    range: Option<ByteRange>,
 }
 
 impl FetchSink {
     /// The sink of one download.
-    pub fn new(driver: Weak<Driver>, fetch: FetchId) -> FetchSink {
-        FetchSink { driver, fetch }
+    pub fn new(driver: Weak<Driver>, fetch: FetchId, key: SegmentKey, range: Option<ByteRange>) -> FetchSink {
+        FetchSink { driver, fetch, key, range }
     }
 
     fn with_driver(&self, act: impl FnOnce(&Driver, FetchId)) {
@@ -34,14 +34,31 @@ impl FetchSink {
 
 #[wasm_bindgen]
 impl FetchSink {
-    /// The head came, with a success status. `body_bytes` is undefined when unknown.
-    pub fn opened(&self, status: u16, body_bytes: Option<f64>, content_range: Option<String>) {
+    /// The head came, with a success status: the length of the body, and the first and the last byte of the resource that it
+    /// has (`Content-Range`); NaN for what is unknown.
+    pub fn opened(&self, status: u16, body_bytes: f64, first: f64, last: f64) {
         let head = HttpHead {
             status,
-            body_bytes: body_bytes.filter(|bytes| *bytes >= 0.0).map(|bytes| bytes as u64),
-            content_range: content_range.and_then(|text| parse_content_range(&text)),
+            body_bytes: (body_bytes >= 0.0).then_some(body_bytes as u64),
+            content_range: (last >= first)
+                .then(|| ByteRange { start: first as u64, end: (last as u64).saturating_add(1) }),
         };
         self.with_driver(|driver, fetch| driver.fetch_opened(fetch, head));
+    }
+
+    /// The second-level storage had all of it.
+    pub fn stored(&self, bytes: Uint8Array) {
+        let head = HttpHead {
+            status: if self.range.is_some() { 206 } else { 200 },
+            body_bytes: Some(u64::from(bytes.length())),
+            content_range: self.range,
+        };
+        self.with_driver(|driver, fetch| {
+            driver.from_storage.borrow_mut().insert(self.key, ());
+            driver.fetch_opened(fetch, head);
+            driver.fetch_bytes(fetch, bytes);
+            driver.fetch_done(fetch);
+        });
     }
 
     /// The next bytes of the body.
