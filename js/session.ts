@@ -220,8 +220,9 @@ export class Session implements Hub, PlayerListener {
         problems.push(...rtcConfigProblems(hooks.rtcConfig));
       if (problems.length) throw new Error(problems.join("\n"));
       const engine = await loadEngine();
+      const warnings = await engine.checkOptions(json);
       if (this.#state === "destroyed") return;
-      for (const warning of engine.checkOptions(json)) console.warn(`hlswarm: ${warning}`);
+      for (const warning of warnings) console.warn(`hlswarm: ${warning}`);
       this.#engine = engine;
       this.#state = "idle";
       if (typeof RTCPeerConnection === "undefined") {

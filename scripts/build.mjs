@@ -65,7 +65,7 @@ function readJson(...path) {
 /** The engines: the usual one, and the one for pages with signed records or that also share with viewers of p2p-media-loader. */
 const engines = [
   { glue: "hlswarm", file: "hlswarm_bg.wasm", features: [] },
-  { glue: "hlswarm_full", file: "hlswarm-full_bg.wasm", features: ["interop", "signed"] },
+  { glue: "hlswarm_full", file: "hlswarm-full_bg.wasm", features: ["interop", "signed", "words"] },
 ];
 
 /** Compiles an engine, writes its glue and shrinks it. */

@@ -38,9 +38,25 @@ pub enum ProblemKind {
     },
 }
 
+/// A text about a problem. Without the feature `words` it is left empty, and what would have made it is left out.
+macro_rules! words {
+    ($($text:tt)+) => {
+        if cfg!(feature = "words") { format!($($text)+) } else { String::new() }
+    };
+}
+pub(super) use words;
+
 impl Problem {
     pub(super) fn value(path: String, value: &Value, allowed: String) -> Problem {
+        if !cfg!(feature = "words") {
+            return Problem::unsaid();
+        }
         Problem { path, value: excerpt(value), what: ProblemKind::Value { allowed } }
+    }
+
+    fn unsaid() -> Problem {
+        let allowed = String::new();
+        Problem { path: String::new(), value: String::new(), what: ProblemKind::Value { allowed } }
     }
 }
 
@@ -60,6 +76,9 @@ impl fmt::Display for Problem {
 
 impl fmt::Display for ConfigError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !cfg!(feature = "words") {
+            return f.write_str("the options are not allowed, and what would say why could not be loaded");
+        }
         for (index, problem) in self.problems.iter().enumerate() {
             if index > 0 {
                 f.write_str("\n")?;
@@ -74,6 +93,9 @@ impl std::error::Error for ConfigError {}
 
 /// The problem of a key that is no option of `section` (empty: the top level).
 pub(super) fn unknown(section: &str, key: &str, value: &Value, keys: &[&str]) -> Problem {
+    if !cfg!(feature = "words") {
+        return Problem::unsaid();
+    }
     let shown = if key.is_empty() { "\"\"" } else { key };
     let path = if section.is_empty() { shown.to_owned() } else { format!("{section}.{shown}") };
     let here = nearest(key, keys).map(|(distance, near)| {

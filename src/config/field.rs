@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use super::error::Problem;
+use super::error::{Problem, words};
 use super::integrity::{key_from_hex, to_hex};
 use super::slot::{Bounded, Slot, any_number, truth, whole_number};
 use super::{Coordination, IntegrityMode, Preset, PublicKeys};
@@ -44,7 +44,7 @@ fn refuse<T>(
     out: &mut Vec<Problem>,
 ) -> Option<T> {
     if read.is_none() {
-        out.push(Problem::value(path.to_owned(), value, allowed));
+        out.push(Problem::value(words!("{path}"), value, allowed));
     }
     read
 }
@@ -131,7 +131,7 @@ impl Field for Option<String> {
     }
 
     fn allowed(allowed: &Self::Allowed) -> String {
-        format!("a text of {} to {} characters", allowed.start(), allowed.end())
+        words!("a text of {} to {} characters", allowed.start(), allowed.end())
     }
 
     fn show(&self) -> String {
@@ -150,12 +150,12 @@ impl Field for Vec<Vec<String>> {
         let mut groups: Self = Vec::with_capacity(list.len());
         let problems_before = out.len();
         for (index, entry) in list.iter().enumerate() {
-            let path = format!("{path}[{index}]");
+            let path = words!("{path}[{index}]");
             groups.push(Vec::new());
             match entry.as_array().filter(|equals| !equals.is_empty()) {
                 Some(equals) => {
                     for (place, url) in equals.iter().enumerate() {
-                        read_url(url, format!("{path}[{place}]"), &mut groups, out);
+                        read_url(url, words!("{path}[{place}]"), &mut groups, out);
                     }
                 }
                 None => read_url(entry, path, &mut groups, out),
@@ -165,7 +165,7 @@ impl Field for Vec<Vec<String>> {
     }
 
     fn allowed(allowed: &usize) -> String {
-        format!("a list of at most {allowed} different ws:// or wss:// URLs, or of lists of such URLs")
+        words!("a list of at most {allowed} different ws:// or wss:// URLs, or of lists of such URLs")
     }
 
     fn show(&self) -> String {
@@ -185,7 +185,7 @@ fn read_url(value: &Value, path: String, groups: &mut [Vec<String>], out: &mut V
             } else {
                 "a URL such as wss://tracker.example.com/ or ws://127.0.0.1:8000/, without #"
             };
-            out.push(Problem::value(path, value, allowed.to_owned()));
+            out.push(Problem::value(path, value, words!("{allowed}")));
         }
     }
 }
@@ -256,6 +256,9 @@ fn read_choice<T: Choice>(value: &Value, path: &str, out: &mut Vec<Problem>) -> 
 }
 
 fn names<T: Choice>() -> String {
+    if !cfg!(feature = "words") {
+        return String::new();
+    }
     let quoted: Vec<String> = T::CHOICES.iter().map(|(name, _)| format!("\"{name}\"")).collect();
     quoted.join(" or ")
 }
@@ -308,15 +311,14 @@ impl Field for PublicKeys {
         let mut keys = Vec::with_capacity(list.len());
         for (index, entry) in list.iter().enumerate() {
             let key = entry.as_str().and_then(key_from_hex);
-            let allowed =
-                "an Ed25519 public key: 64 hexadecimal digits, as hlswarm-sign prints it".to_owned();
-            keys.extend(refuse(key, entry, &format!("{path}[{index}]"), allowed, out));
+            let allowed = words!("an Ed25519 public key: 64 hexadecimal digits, as hlswarm-sign prints it");
+            keys.extend(refuse(key, entry, &words!("{path}[{index}]"), allowed, out));
         }
         (out.len() == problems_before).then_some(PublicKeys(keys))
     }
 
     fn allowed(allowed: &usize) -> String {
-        format!("a list of at most {allowed} Ed25519 public keys")
+        words!("a list of at most {allowed} Ed25519 public keys")
     }
 
     fn show(&self) -> String {

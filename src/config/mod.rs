@@ -39,7 +39,7 @@ pub use table::{OptionDoc, option_docs, options_table};
 use serde::Serialize;
 
 use crate::json::Value;
-use error::unknown;
+use error::{unknown, words};
 use field::Field;
 
 /// All options.
@@ -153,8 +153,8 @@ impl Config {
                 ),
             ];
             for (key, _, value, allowed) in missing.iter().filter(|(_, missing, ..)| *missing) {
-                let allowed = format!("{allowed} where integrity.mode is \"signed\"");
-                problems.push(Problem::value(format!("integrity.{key}"), value, allowed));
+                let allowed = words!("{allowed} where integrity.mode is \"signed\"");
+                problems.push(Problem::value(words!("integrity.{key}"), value, allowed));
             }
         }
         for ((low_key, low), (high_key, high)) in pairs {
@@ -162,9 +162,9 @@ impl Config {
             if low > high || (strict && low == high) {
                 let relation = if strict { "below" } else { "at most" };
                 problems.push(Problem::value(
-                    format!("limits.{low_key}"),
+                    words!("limits.{low_key}"),
                     &Value::from(low),
-                    format!("{relation} limits.{high_key}, which is {high}"),
+                    words!("{relation} limits.{high_key}, which is {high}"),
                 ));
             }
         }
@@ -182,7 +182,7 @@ impl TryFrom<serde_json::Value> for Config {
 
 fn read(value: &Value, problems: &mut Vec<Problem>) -> Config {
     let Some(given) = value.as_object() else {
-        problems.push(Problem::value("options".to_owned(), value, "an object".to_owned()));
+        problems.push(Problem::value(words!("options"), value, words!("an object")));
         return Config::default();
     };
     let presets = value

@@ -2,7 +2,7 @@
 //!
 //! A reader written out for each of the options would be a tenth of the browser download.
 
-use super::error::{Problem, unknown};
+use super::error::{Problem, unknown, words};
 use super::field::Field;
 use crate::json::Value;
 
@@ -44,17 +44,17 @@ impl<T: Field> Place for Bounded<'_, T> {
 
 /// What is allowed where a whole number is wanted.
 pub(super) fn whole_number(low: u64, high: u64) -> String {
-    format!("a whole number from {low} to {high}")
+    words!("a whole number from {low} to {high}")
 }
 
 /// What is allowed where a number is wanted.
 pub(super) fn any_number(low: f64, high: f64) -> String {
-    format!("a number from {} to {}", low.show(), high.show())
+    words!("a number from {} to {}", low.show(), high.show())
 }
 
 /// What is allowed where a truth value is wanted.
 pub(super) fn truth() -> String {
-    "true or false".to_owned()
+    words!("true or false")
 }
 
 /// The whole number in `value`, if it is one within the bounds. JavaScript has one number type: 5 and 5.0 are the same.
@@ -114,7 +114,7 @@ pub(super) struct About {
 pub(super) fn apply(section: &mut dyn Section, given: &Value, problems: &mut Vec<Problem>) {
     let About { section: name, keys, aliases } = section.about();
     let Some(entries) = given.as_object() else {
-        problems.push(Problem::value((*name).to_owned(), given, "an object".to_owned()));
+        problems.push(Problem::value(words!("{name}"), given, words!("an object")));
         return;
     };
     for (given_key, value) in entries {
@@ -126,11 +126,11 @@ pub(super) fn apply(section: &mut dyn Section, given: &Value, problems: &mut Vec
         };
         if alias.is_some() && given.get(key).is_some() {
             problems.push(Problem::value(
-                format!("{name}.{given_key}"),
+                words!("{name}.{given_key}"),
                 value,
-                format!("left out where {name}.{key} is given: it is its other name"),
+                words!("left out where {name}.{key} is given: it is its other name"),
             ));
         }
-        section.slot(option).fill(value, &format!("{name}.{key}"), problems);
+        section.slot(option).fill(value, &words!("{name}.{key}"), problems);
     }
 }

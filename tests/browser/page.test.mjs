@@ -94,6 +94,25 @@ test("a malformed STUN URL is named, and playback goes on", async () => {
   await viewer.until("plays on", (now) => now.position > position + 2);
 });
 
+test("a misspelt option is named by the full engine, which good options do not load", async () => {
+  const { viewer } = await playAlone("a", await world.vod("ts"));
+  const loaded = () =>
+    performance.getEntriesByType("resource").filter(({ name }) => /full_bg\.wasm/.test(name)).length;
+  assert.equal(await viewer.eval(loaded), 0);
+  const failure = await viewer.eval(() => {
+    const loader = { trackerAnounce: [], cachedSegmentsCount: -1 };
+    return window.viewer.attach({ loader }).ready.then(String, String);
+  });
+  assert.match(
+    failure,
+    /loader\.trackerAnounce: there is no such option .* did you mean loader\.trackerAnnounce\?/,
+  );
+  assert.match(failure, /loader\.cachedSegmentsCount: -1 is not allowed; it must be a whole number from/);
+  assert.equal(await viewer.eval(loaded), 1);
+  const { position } = await viewer.status();
+  await viewer.until("plays on", (now) => now.position > position + 2);
+});
+
 /** Ways to mark a request, each with what attaches peers in that way. */
 const setUps = {
   requestSetup: () =>
