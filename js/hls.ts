@@ -14,7 +14,7 @@ import { Session } from "./session.js";
 import type { Stats } from "./stats.js";
 
 export type { CloseReason, Event, Events, SegmentKey } from "./events.js";
-export type { EngineSource } from "./init.js";
+export { type EngineSource, init } from "./init.js";
 export type {
   Hooks,
   LoaderOptions,
