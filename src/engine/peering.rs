@@ -122,7 +122,8 @@ impl Engine {
         let now = self.now;
         let initiator = self.signal.is_initiator(link);
         let Some(peer) = self.signal.link_up(now, link) else {
-            // Given up in the meantime.
+            // Given up in the meantime, or open before its offer was answered, which only a broken shell would tell.
+            self.signal.link_closed(now, link);
             self.outbox.push_back(Output::CloseLink { link });
             return;
         };
