@@ -2,7 +2,7 @@
 // rows play against the engine alone in tests/hostile_peers.rs.
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { rendererOf } from "./harness/chromium.mjs";
+import { attack, openDeaf } from "./harness/attack.mjs";
 import { startTestWorld } from "./harness/setup.mjs";
 
 let world;
@@ -52,35 +52,6 @@ const beside = [
   "lying_availability",
   "availability_without_end",
 ];
-
-/** Plays attacks against a viewer from a page of their own; see `playAttacks`. */
-async function attack(victim, url, { names, beside = [], functions = {}, page, ...more }) {
-  const hostile = page ?? (await world.open("hostile", { prepare: null }));
-  for (const [name, answer] of Object.entries(functions)) await hostile.page.exposeFunction(name, answer);
-  const { events } = await victim.report();
-  const { track } = events.find(({ name }) => name === "segmentLoaded").event.key;
-  const { info_hash: infoHash, peer_id: peerId } = await victim.eval(() =>
-    JSON.parse(window.watch.sent.find((text) => text.includes("info_hash"))),
-  );
-  return hostile.eval(
-    async (given) => {
-      const { playAttacks } = await import("/page/hostile.mjs");
-      const { attacks } = await import("/page/attacks.mjs");
-      return playAttacks(attacks, given);
-    },
-    {
-      tracker: world.tracker.url,
-      infoHash,
-      victim: peerId,
-      patienceMs: 60_000,
-      track,
-      segments: await world.segmentsOf(url),
-      names,
-      beside,
-      ...more,
-    },
-  );
-}
 
 /** Holds the results of attacks against what is expected. */
 function judge(results, events) {
@@ -134,7 +105,7 @@ test("hostile peers of every kind are held in bounds, and the viewer plays on be
       (id) => window.viewer.state.p2p.stats().peerList.find(({ peer }) => peer === id)?.segments,
       peerId,
     );
-  const results = await attack(victim, url, { names, beside, functions: { segmentsClaimedBy } });
+  const results = await attack(world, victim, url, { names, beside, functions: { segmentsClaimedBy } });
   await victim.until("has its honest peer and no other", ({ peers }) => peers === 1);
   const { position } = await victim.status();
   await victim.until("plays on", (now) => now.position > position + 3);
@@ -181,11 +152,11 @@ test("claims about byte ranges, much offered and segments without end take no mo
   }, 100);
   try {
     const names = ["claim_against_the_byte_range", "receive_memory"];
-    const [claim, memory] = await attack(victim, url, { names });
+    const [claim, memory] = await attack(world, victim, url, { names });
     await victim.eval(() =>
       Object.assign(window.viewer.state.hls.config, { maxBufferLength: 60, maxMaxBufferLength: 60 }),
     );
-    const [cache] = await attack(victim, url, { names: ["cache"] });
+    const [cache] = await attack(world, victim, url, { names: ["cache"] });
     for (const { name, opened, closedAfterMs } of [claim, memory, cache]) {
       assert.ok(opened, `${name}: no channel came about`);
       assert.equal(closedAfterMs, undefined, `${name}: it broke no rule`);
@@ -210,37 +181,23 @@ test("a peer that asks and does not read is served no further, and links have an
   const url = await world.vod("ts", { segments: 100 });
   const victim = await world.play("victim", url, {
     hlsConfig: { maxBufferLength: 60, maxMaxBufferLength: 60 },
+    // Or all of it were sent before the process can be stopped.
+    p2pOptions: { loader: { uploadBytesPerSecond: 1_000_000 } },
   });
   await victim.until("has much", ({ cached }) => cached >= 20);
-  const deaf = await world.open("deaf", { prepare: null });
-  const pid = await rendererOf(world.browser, deaf.page);
-  const unsent = () =>
-    victim.eval(() => Math.max(...window.watch.channels.map(({ bufferedAmount }) => bufferedAmount)));
-  let mostUnsent = 0;
-  // A process that is stopped reads nothing and acknowledges nothing.
-  const standStill = async () => {
-    process.kill(pid, "SIGSTOP");
-    try {
-      for (let n = 0; n < 70; n++) {
-        mostUnsent = Math.max(mostUnsent, await unsent());
-        await new Promise((resolve) => setTimeout(resolve, 100));
-      }
-    } finally {
-      process.kill(pid, "SIGCONT");
-    }
-  };
-  const [asks] = await attack(victim, url, {
-    page: deaf,
+  const { page, standStill, seen } = await openDeaf(world, victim);
+  const [asks] = await attack(world, victim, url, {
+    page,
     names: ["send_buffer"],
     functions: { standStill },
     firstKept: 0,
   });
   assert.ok(asks.opened);
-  assert.ok(mostUnsent > 0 && mostUnsent <= 512 * 1024 + 65_536, `${mostUnsent} bytes wait to be sent`);
+  assert.ok(seen.mostUnsent > 0 && seen.mostUnsent <= 512 * 1024 + 65_536, `${seen.mostUnsent} bytes wait`);
   assert.ok(asks.busy > 0, "the rest is refused");
 
   const peersOfVictim = async () => (await victim.status()).peers;
-  const [links] = await attack(victim, url, { names: ["connections"], functions: { peersOfVictim } });
+  const [links] = await attack(world, victim, url, { names: ["connections"], functions: { peersOfVictim } });
   assert.ok(links.most <= 30 && links.open <= 30, JSON.stringify(links));
   assert.ok(links.most >= 20, `only ${links.most} of ${links.tried} links were taken`);
   await victim.until("is alone again", ({ peers }) => peers === 0);

@@ -1,6 +1,6 @@
 // What hostile peers do, row by row of the table in SECURITY.md. Each attack is given a link that has just opened.
 import { Attacker, makePeerId } from "./hostile.mjs";
-import { bytes, filled, frames, keyOf, random, reasons, types } from "./wire.mjs";
+import { bytes, filled, frames, keyOf, random, reasons, text, types } from "./wire.mjs";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
@@ -261,15 +261,58 @@ export const attacks = {
       for (let n = 0; n < 16; n++)
         attacker.send(frames.request(n, keyOf(attacker.track, n + attacker.firstKept)));
       await attacker.until(() => attacker.heard.some(({ type }) => type === 0x00));
+      const busy = () => attacker.of(types.refuse).filter(({ reason }) => reason === reasons.busy).length;
+      const before = busy();
       // The test stops this process for a while here.
       await window.standStill();
-      await attacker.until(
-        () => attacker.of(types.refuse).some(({ reason }) => reason === reasons.busy) || attacker.closed,
-      );
+      await attacker.until(() => busy() > before || attacker.closed);
       return {
-        busy: attacker.of(types.refuse).filter(({ reason }) => reason === reasons.busy).length,
+        busy: busy() - before,
         received: attacker.of(0x00).reduce((sum, { length }) => sum + length, 0),
       };
+    },
+  },
+  /** Takes places and does no harm, until it has to make room. */
+  places: {
+    joins: false,
+    async attack(given) {
+      const attackers = [];
+      for (let n = 0; n < given.places; n++) attackers.push(await Attacker.join(given));
+      for (const attacker of attackers) attacker.hello();
+      await Promise.any(
+        attackers.map(async (attacker) => {
+          if (!(await attacker.until(() => attacker.closed, 90_000))) throw new Error("it stays");
+        }),
+      ).catch(() => {});
+      const replaced = attackers.filter((it) =>
+        it.of(types.goodbye).some(({ reason }) => reason === 3),
+      ).length;
+      for (const attacker of attackers) attacker.leave();
+      return { replaced };
+    },
+  },
+  /** As a viewer of p2p-media-loader: a command in parts that never ends. */
+  "stock: a command without end": {
+    async attack(attacker) {
+      attacker.send(bytes(text("cstr"), filled(30_000, 0), text("dend")));
+      for (let n = 0; n < 4; n++) attacker.send(bytes(text("dstr"), filled(30_000, 0), text("dend")));
+      await isClosed(attacker);
+    },
+  },
+  "stock: a command that is never finished": {
+    async attack(attacker) {
+      attacker.send(bytes(text("cstr"), 0, text("dend")));
+      await sleep(5500);
+      // Had it waited, these would be one command that ends within a field.
+      attacker.send(bytes(text("dstr"), text("l"), text("cend")));
+      await sleep(500);
+      return { stays: !attacker.closed };
+    },
+  },
+  "stock: bytes of nothing": {
+    async attack(attacker) {
+      for (let n = 0; n < 8; n++) attacker.send(bytes(filled(50_000, 42)));
+      await isClosed(attacker);
     },
   },
   claim_against_the_byte_range: {

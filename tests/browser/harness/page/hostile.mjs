@@ -3,9 +3,9 @@ import { frames, read, types } from "./wire.mjs";
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** An id as viewers have them. */
-export const makePeerId = () =>
-  `-HS0100-${[...crypto.getRandomValues(new Uint8Array(12))].map((value) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[value % 26]).join("")}`;
+/** An id as viewers have them, or as those of p2p-media-loader have. */
+export const makePeerId = (client = "HS0100") =>
+  `-${client}-${[...crypto.getRandomValues(new Uint8Array(12))].map((value) => "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[value % 26]).join("")}`;
 
 /** One link to a victim. */
 export class Attacker {
@@ -62,21 +62,32 @@ export class Attacker {
       socket.onopen = resolve;
       socket.onerror = () => reject(new Error("the tracker cannot be reached"));
     });
-    socket.send(
-      JSON.stringify({
-        action: "announce",
-        event: "started",
-        info_hash: this.infoHash,
-        peer_id: this.peerId,
-        numwant: 4,
-        uploaded: 0,
-        downloaded: 0,
-        left: 1,
-        offers: [1, 2, 3, 4].map((n) => ({ offer, offer_id: `${this.peerId}${n}` })),
-      }),
-    );
+    // The tracker hands each offer to some member; the victim may get none of them at first.
+    let announces = 0;
+    const announce = () =>
+      socket.readyState === WebSocket.OPEN &&
+      connection.signalingState === "have-local-offer" &&
+      socket.send(
+        JSON.stringify({
+          action: "announce",
+          event: announces++ ? undefined : "started",
+          info_hash: this.infoHash,
+          peer_id: this.peerId,
+          numwant: 10,
+          uploaded: 0,
+          downloaded: 0,
+          left: 1,
+          offers: Array.from({ length: 10 }, (_, n) => ({
+            offer,
+            offer_id: `${this.peerId}${announces} ${n}`,
+          })),
+        }),
+      );
+    announce();
+    const again = setInterval(announce, 2000);
     const opened = new Promise((resolve) => (this.channel.onopen = () => resolve(true)));
     this.opened = await Promise.race([opened, sleep(this.patienceMs)]).then(Boolean);
+    clearInterval(again);
     // Nobody else is to be given to this one.
     socket.close();
     this.openedAt = performance.now();
@@ -142,7 +153,8 @@ export async function playAttacks(attacks, { names, beside, ...given }) {
   const play = async (name) => {
     const { attack, joins = true } = attacks[name];
     if (!joins) return { name, opened: true, ...(await attack(given)) };
-    const attacker = await Attacker.join(given);
+    const client = name.startsWith("stock:") ? "PM0203" : undefined;
+    const attacker = await Attacker.join(given, { peerId: makePeerId(client) });
     const result = { name, peerId: attacker.peerId, opened: attacker.opened };
     const startedAt = performance.now();
     if (attacker.opened) Object.assign(result, await attack(attacker));

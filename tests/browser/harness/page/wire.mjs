@@ -1,6 +1,6 @@
 // The wire of docs/wire.md, as far as a script needs it that speaks to a viewer, well or badly.
 
-const text = (value) => [...value].map((character) => character.charCodeAt(0));
+export const text = (value) => [...value].map((character) => character.charCodeAt(0));
 const u32 = (value) => [value >>> 24, (value >>> 16) & 255, (value >>> 8) & 255, value & 255];
 const u64 = (value) => [...u32(Math.floor(value / 2 ** 32)), ...u32(value >>> 0)];
 const hex = (digits) => digits.match(/../g).map((pair) => Number.parseInt(pair, 16));
