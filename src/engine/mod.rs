@@ -114,6 +114,8 @@ pub struct Engine {
     /// Something changed that the planner must look at before the next wait.
     dirty: bool,
     plan_at: Option<Time>,
+    /// Whether a segment in the queue had no source after the last pass.
+    is_short: bool,
     next_draw: Time,
     /// The start-up mode of the settings, in which HTTP is forbidden, is over.
     initial_mode_over: bool,
@@ -183,6 +185,7 @@ impl Engine {
             next_blob: 0,
             dirty: false,
             plan_at: None,
+            is_short: false,
             next_draw: Time::ZERO,
             initial_mode_over: false,
             lonely_since: Time::ZERO,

@@ -192,7 +192,7 @@ impl Engine {
             }
             // Most of what peers tell concerns segments that are here or on their way already.
             SwarmNotice::HaveChanged { .. } | SwarmNotice::InterestChanged { .. } => {
-                self.dirty |= self.is_short_of_something();
+                self.dirty |= self.is_short;
             }
             SwarmNotice::TransferDone { link, transfer } => self.transfer_ended(link, transfer, None),
         }

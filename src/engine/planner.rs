@@ -53,11 +53,8 @@ impl Engine {
         if let Some(at) = self.http_limits().map(|(_, limit)| limit).min() {
             self.plan_again_at(at);
         }
-    }
-
-    /// Whether a segment in the queue has no source, as far as the last pass knew.
-    pub(super) fn is_short_of_something(&self) -> bool {
-        self.missing_since.keys().any(|key| self.downloads.get(*key).is_none_or(Download::is_orphaned))
+        let sourceless = |key: &SegmentKey| self.downloads.get(*key).is_none_or(Download::is_orphaned);
+        self.is_short = self.missing_since.keys().any(sourceless);
     }
 
     pub(super) fn plan_again_at(&mut self, at: Time) {

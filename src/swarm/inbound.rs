@@ -25,7 +25,13 @@ impl Swarm {
         self.see(now);
         let Some(peer) = self.peer_mut(link) else { return };
         let doubtful = peer.pulse.silence(now) >= DOUBT;
-        let heard = match decode(frame, self.limits.max_control_message_bytes) {
+        let frame = decode(frame, self.limits.max_control_message_bytes);
+        // Most frames only tell of the peer, which moves no deadline but that of its marks.
+        let news = matches!(
+            frame,
+            Ok(Frame::Have { .. } | Frame::HaveDelta { .. } | Frame::Interest(_) | Frame::Claim(_))
+        );
+        let heard = match frame {
             Ok(frame) => self.frame(now, link, frame, store, out),
             Err(error @ WireError::Version { .. }) => Err(Close::incompatible(error.to_string())),
             Err(error) => Err(Close::violation(error.to_string())),
@@ -33,7 +39,11 @@ impl Swarm {
         match heard {
             Ok(()) => {
                 self.heard(now, link, doubtful, out);
-                self.plan_link(link);
+                if !news {
+                    self.plan_link(link);
+                } else if let Some(at) = self.peer(link).and_then(|peer| peer.have.next_expiry()) {
+                    self.wake_at(at);
+                }
             }
             Err(close) => self.close(now, link, close, out),
         }
