@@ -1,10 +1,12 @@
 //! The WebSocket codec against anything at all. The cases of the Autobahn test suite are in `autobahn`.
 
+mod frames;
+
+use frames::client_frame;
 use hlswarm_tracker::ws::{Decoder, Message, Opcode, Violation, write_close, write_frame};
 use proptest::prelude::*;
 
 const MAX: usize = 65_536;
-const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 #[derive(Clone, Debug, PartialEq)]
 enum Got {
@@ -16,27 +18,8 @@ enum Got {
     Broken(u16),
 }
 
-/// A client's frame: first byte as given, payload masked.
-fn raw(first: u8, payload: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    match payload.len() {
-        n @ 0..=125 => frame.push(0x80 | n as u8),
-        n @ 126..=65_535 => {
-            frame.push(0x80 | 126);
-            frame.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            frame.push(0x80 | 127);
-            frame.extend((n as u64).to_be_bytes());
-        }
-    }
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
 fn text(payload: &str) -> Vec<u8> {
-    raw(0x81, payload.as_bytes())
+    client_frame(0x81, payload.as_bytes())
 }
 
 /// Feeds `bytes` in pieces of `piece` bytes.
@@ -77,8 +60,8 @@ fn check(bytes: &[u8], expected: &[Got]) {
 fn messages_over_64_kib_are_too_big() {
     check(&text(&"*".repeat(MAX + 1)), &[Got::Broken(1009)]);
     // Also when they come in fragments, and before their bytes have come.
-    let mut frames = raw(0x01, &[b'*'; MAX]);
-    frames.extend(raw(0x80, b"*"));
+    let mut frames = client_frame(0x01, &[b'*'; MAX]);
+    frames.extend(client_frame(0x80, b"*"));
     check(&frames, &[Got::Broken(1009)]);
     check(&[0x82, 0xff, 0x7f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0], &[Got::Broken(1009)]);
 }
@@ -137,7 +120,7 @@ proptest! {
         flip in any::<Option<(prop::sample::Index, u8)>>(),
         piece in 1usize..100,
     ) {
-        let mut bytes: Vec<u8> = frames.iter().flat_map(|(first, payload)| raw(*first, payload)).collect();
+        let mut bytes: Vec<u8> = frames.iter().flat_map(|(first, payload)| client_frame(*first, payload)).collect();
         if let (Some((place, value)), false) = (flip, bytes.is_empty()) {
             let place = place.index(bytes.len());
             bytes[place] = value;
@@ -159,7 +142,7 @@ proptest! {
         let mut wire = Vec::new();
         for (place, pair) in cuts.windows(2).enumerate() {
             let first = if place == 0 { 1 } else { 0 } | if place + 2 == cuts.len() { 0x80 } else { 0 };
-            wire.extend(raw(first, &bytes[pair[0]..pair[1]]));
+            wire.extend(client_frame(first, &bytes[pair[0]..pair[1]]));
         }
         prop_assert_eq!(feed(&wire, piece), vec![Got::Text(payload)]);
     }

@@ -2,6 +2,8 @@
 
 use std::iter;
 
+use super::frames::client_frame;
+
 /// What a connection must get for what it sent.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Got {
@@ -37,28 +39,8 @@ const PONG: u8 = 10;
 const HELLO: &[u8] = b"Hello, world!";
 const NOT_TEXT: &[u8] = b"\x00\xff\xfe\xfd\xfc\xfb\x00\xff";
 
-/// A client's frame: first byte as given, payload masked.
-pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
-    const MASK: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
-    let mut frame = vec![first];
-    match payload.len() {
-        n @ 0..=125 => frame.push(0x80 | n as u8),
-        n @ 126..=65_535 => {
-            frame.push(0x80 | 126);
-            frame.extend((n as u16).to_be_bytes());
-        }
-        n => {
-            frame.push(0x80 | 127);
-            frame.extend((n as u64).to_be_bytes());
-        }
-    }
-    frame.extend(MASK);
-    frame.extend(payload.iter().zip(MASK.iter().cycle()).map(|(byte, mask)| byte ^ mask));
-    frame
-}
-
 fn text(payload: &[u8]) -> Vec<u8> {
-    frame(FIN | TEXT, payload)
+    client_frame(FIN | TEXT, payload)
 }
 
 /// A message in fragments of `size` bytes.
@@ -66,7 +48,7 @@ fn fragments(opcode: u8, payload: &[u8], size: usize) -> Vec<Vec<u8>> {
     let pieces: Vec<&[u8]> = payload.chunks(size).collect();
     let last = pieces.len() - 1;
     let first = |place| if place == 0 { opcode } else { 0 } | if place == last { FIN } else { 0 };
-    pieces.iter().enumerate().map(|(place, piece)| frame(first(place), piece)).collect()
+    pieces.iter().enumerate().map(|(place, piece)| client_frame(first(place), piece)).collect()
 }
 
 /// Collects the cases.
@@ -113,7 +95,7 @@ fn framing(suite: &mut Suite) {
         let bytes = vec![0xfe; size];
         suite.chopped(
             format!("1.2.{place}"),
-            vec![frame(FIN | BINARY, &bytes)],
+            vec![client_frame(FIN | BINARY, &bytes)],
             chop,
             vec![Got::Binary(bytes)],
         );
@@ -124,7 +106,7 @@ fn framing(suite: &mut Suite) {
 
 /// 2: pings and pongs.
 fn pings(suite: &mut Suite) {
-    let ping = |payload: &[u8]| frame(FIN | PING, payload);
+    let ping = |payload: &[u8]| client_frame(FIN | PING, payload);
     let pong = |payload: &[u8]| vec![Got::Ping(payload.into())];
     suite.add("2.1", vec![ping(b"")], pong(b""));
     suite.add("2.2", vec![ping(HELLO)], pong(HELLO));
@@ -132,9 +114,9 @@ fn pings(suite: &mut Suite) {
     suite.add("2.4", vec![ping(&[0xfe; 125])], pong(&[0xfe; 125]));
     suite.add("2.5", vec![ping(&[0xfe; 126])], vec![Got::Failed(1002)]);
     suite.chopped("2.6", vec![ping(&[0xfe; 125])], Some(1), pong(&[0xfe; 125]));
-    suite.add("2.7", vec![frame(FIN | PONG, b"")], vec![]);
-    suite.add("2.8", vec![frame(FIN | PONG, b"unsolicited")], vec![]);
-    suite.add("2.9", vec![frame(FIN | PONG, b"unsolicited"), ping(b"payload")], pong(b"payload"));
+    suite.add("2.7", vec![client_frame(FIN | PONG, b"")], vec![]);
+    suite.add("2.8", vec![client_frame(FIN | PONG, b"unsolicited")], vec![]);
+    suite.add("2.9", vec![client_frame(FIN | PONG, b"unsolicited"), ping(b"payload")], pong(b"payload"));
     let payloads: Vec<String> = (0..10).map(|n| format!("payload-{n}")).collect();
     for (number, chop) in [("2.10", None), ("2.11", Some(1))] {
         let frames = payloads.iter().map(|payload| ping(payload.as_bytes())).collect();
@@ -147,27 +129,27 @@ fn pings(suite: &mut Suite) {
 fn reserved(suite: &mut Suite) {
     let failed = || vec![Got::Failed(1002)];
     let after_hello = || vec![Got::Text(HELLO.into()), Got::Failed(1002)];
-    let hello_and = |bad: Vec<u8>| vec![text(HELLO), bad, frame(FIN | PING, b"")];
-    suite.add("3.1", vec![frame(FIN | 0x10 | TEXT, HELLO)], failed());
+    let hello_and = |bad: Vec<u8>| vec![text(HELLO), bad, client_frame(FIN | PING, b"")];
+    suite.add("3.1", vec![client_frame(FIN | 0x10 | TEXT, HELLO)], failed());
     for (number, reserved, chop) in
         [("3.2", 0x20, None), ("3.3", 0x30, Some(FRAME_WISE)), ("3.4", 0x40, Some(1))]
     {
-        suite.chopped(number, hello_and(frame(FIN | reserved | TEXT, HELLO)), chop, after_hello());
+        suite.chopped(number, hello_and(client_frame(FIN | reserved | TEXT, HELLO)), chop, after_hello());
     }
-    suite.add("3.5", vec![frame(FIN | 0x50 | BINARY, NOT_TEXT)], failed());
-    suite.add("3.6", vec![frame(FIN | 0x60 | PING, HELLO)], failed());
-    suite.add("3.7", vec![frame(FIN | 0x70 | CLOSE, b"")], failed());
+    suite.add("3.5", vec![client_frame(FIN | 0x50 | BINARY, NOT_TEXT)], failed());
+    suite.add("3.6", vec![client_frame(FIN | 0x60 | PING, HELLO)], failed());
+    suite.add("3.7", vec![client_frame(FIN | 0x70 | CLOSE, b"")], failed());
     for (group, base) in [(1, 3), (2, 11)] {
-        suite.add(format!("4.{group}.1"), vec![frame(FIN | base, b"")], failed());
+        suite.add(format!("4.{group}.1"), vec![client_frame(FIN | base, b"")], failed());
         suite.add(
             format!("4.{group}.2"),
-            vec![frame(FIN | (base + 1), b"reserved opcode payload")],
+            vec![client_frame(FIN | (base + 1), b"reserved opcode payload")],
             failed(),
         );
         for (place, payload, chop) in
             [(3, &b""[..], None), (4, HELLO, None), (5, HELLO, Some(if group == 1 { FRAME_WISE } else { 1 }))]
         {
-            let bad = frame(FIN | (base + place - 1), payload);
+            let bad = client_frame(FIN | (base + place - 1), payload);
             suite.chopped(format!("4.{group}.{place}"), hello_and(bad), chop, after_hello());
         }
     }
@@ -177,9 +159,13 @@ fn reserved(suite: &mut Suite) {
 fn fragmentation(suite: &mut Suite) {
     let failed = || vec![Got::Failed(1002)];
     let whole = || vec![Got::Text(b"fragment1fragment2".into())];
-    let halves = || vec![frame(TEXT, b"fragment1"), frame(FIN, b"fragment2")];
+    let halves = || vec![client_frame(TEXT, b"fragment1"), client_frame(FIN, b"fragment2")];
     for (number, opcode) in [("5.1", PING), ("5.2", PONG)] {
-        suite.add(number, vec![frame(opcode, b"fragment1"), frame(FIN, b"fragment2")], failed());
+        suite.add(
+            number,
+            vec![client_frame(opcode, b"fragment1"), client_frame(FIN, b"fragment2")],
+            failed(),
+        );
     }
     let chops = [None, Some(FRAME_WISE), Some(1)];
     for (place, chop) in (3..).zip(chops) {
@@ -187,33 +173,39 @@ fn fragmentation(suite: &mut Suite) {
     }
     for (place, chop) in (6..).zip(chops) {
         let mut frames = halves();
-        frames.insert(1, frame(FIN | PING, b"ping payload"));
+        frames.insert(1, client_frame(FIN | PING, b"ping payload"));
         let expected = iter::once(Got::Ping(b"ping payload".into())).chain(whole()).collect();
         suite.chopped(format!("5.{place}"), frames, chop, expected);
     }
     for (base, first) in [(9, FIN), (12, 0)] {
         for (place, chop) in (base..).zip(chops) {
-            let frames = vec![frame(first, b"non-continuation payload"), text(HELLO)];
+            let frames = vec![client_frame(first, b"non-continuation payload"), text(HELLO)];
             suite.chopped(format!("5.{place}"), frames, chop, failed());
         }
     }
     let mut frames = halves();
-    frames.extend([frame(0, b"fragment3"), text(b"fragment4")]);
+    frames.extend([client_frame(0, b"fragment3"), text(b"fragment4")]);
     suite.add("5.15", frames, whole().into_iter().chain(failed()).collect());
     for (number, first) in [("5.16", 0), ("5.17", FIN)] {
-        let once = || [frame(first, b"fragment1"), frame(TEXT, b"fragment2"), frame(FIN, b"fragment3")];
+        let once = || {
+            [
+                client_frame(first, b"fragment1"),
+                client_frame(TEXT, b"fragment2"),
+                client_frame(FIN, b"fragment3"),
+            ]
+        };
         suite.add(number, once().into_iter().chain(once()).collect(), failed());
     }
-    suite.add("5.18", vec![frame(TEXT, b"fragment1"), text(b"fragment2")], failed());
+    suite.add("5.18", vec![client_frame(TEXT, b"fragment1"), text(b"fragment2")], failed());
     for (number, chop) in [("5.19", None), ("5.20", Some(FRAME_WISE))] {
         let frames = vec![
-            frame(TEXT, b"fragment1"),
-            frame(0, b"fragment2"),
-            frame(FIN | PING, b"pongme 1!"),
-            frame(0, b"fragment3"),
-            frame(0, b"fragment4"),
-            frame(FIN | PING, b"pongme 2!"),
-            frame(FIN, b"fragment5"),
+            client_frame(TEXT, b"fragment1"),
+            client_frame(0, b"fragment2"),
+            client_frame(FIN | PING, b"pongme 1!"),
+            client_frame(0, b"fragment3"),
+            client_frame(0, b"fragment4"),
+            client_frame(FIN | PING, b"pongme 2!"),
+            client_frame(FIN, b"fragment5"),
         ];
         let expected = vec![
             Got::Ping(b"pongme 1!".into()),
@@ -229,13 +221,14 @@ const KOSME: &[u8] = b"\xce\xba\xe1\xbd\xb9\xcf\x83\xce\xbc\xce\xb5";
 /// 6.1 to 6.4: text in fragments, and failing as soon as it cannot become UTF-8.
 fn utf8_in_fragments(suite: &mut Suite) {
     suite.add("6.1.1", vec![text(b"")], vec![Got::Text(vec![])]);
-    let three = |middle: &[u8]| vec![frame(TEXT, b""), frame(0, middle), frame(FIN, b"")];
+    let three =
+        |middle: &[u8]| vec![client_frame(TEXT, b""), client_frame(0, middle), client_frame(FIN, b"")];
     suite.add("6.1.2", three(b""), vec![Got::Text(vec![])]);
     suite.add("6.1.3", three(b"middle frame payload"), vec![Got::Text(b"middle frame payload".into())]);
     let (hello, rest) = ("Hello-µ@ßöä", "üàá-UTF-8!!");
     let both = format!("{hello}{rest}").into_bytes();
     suite.add("6.2.1", vec![text(&both)], vec![Got::Text(both.clone())]);
-    let halves = vec![frame(TEXT, hello.as_bytes()), frame(FIN, rest.as_bytes())];
+    let halves = vec![client_frame(TEXT, hello.as_bytes()), client_frame(FIN, rest.as_bytes())];
     suite.add("6.2.2", halves, vec![Got::Text(both.clone())]);
     suite.add("6.2.3", fragments(TEXT, &both, 1), vec![Got::Text(both)]);
     suite.add("6.2.4", fragments(TEXT, KOSME, 1), vec![Got::Text(KOSME.into())]);
@@ -245,8 +238,8 @@ fn utf8_in_fragments(suite: &mut Suite) {
     suite.add("6.3.2", fragments(TEXT, &bad, 1), failed());
     // The rest of the message is never sent: it must fail without.
     let beyond = [KOSME, b"\xf4\x90\x80\x80"].concat();
-    suite.add("6.4.1", vec![frame(TEXT, KOSME), frame(0, b"\xf4\x90\x80\x80")], failed());
-    suite.add("6.4.2", vec![frame(TEXT, &beyond[..12]), frame(0, &beyond[12..13])], failed());
+    suite.add("6.4.1", vec![client_frame(TEXT, KOSME), client_frame(0, b"\xf4\x90\x80\x80")], failed());
+    suite.add("6.4.2", vec![client_frame(TEXT, &beyond[..12]), client_frame(0, &beyond[12..13])], failed());
     let whole = [&beyond[..], b"edited"].concat();
     let head = |sent: usize| {
         let mut bytes = text(&whole);
@@ -393,19 +386,23 @@ fn utf8_sequences(suite: &mut Suite) {
 
 /// 7: closing.
 fn closing(suite: &mut Suite) {
-    let close = |payload: &[u8]| frame(FIN | CLOSE, payload);
+    let close = |payload: &[u8]| client_frame(FIN | CLOSE, payload);
     let normal = &b"\x03\xe8"[..];
     let closed = || vec![Got::Closed(Some(1000))];
     suite.add("7.1.1", vec![text(HELLO)], vec![Got::Text(HELLO.into())]);
     suite.add("7.1.2", vec![close(normal), close(b"")], closed());
-    suite.add("7.1.3", vec![close(normal), frame(FIN | PING, b"")], closed());
+    suite.add("7.1.3", vec![close(normal), client_frame(FIN | PING, b"")], closed());
     suite.add("7.1.4", vec![close(normal), text(HELLO)], closed());
-    suite.add("7.1.5", vec![frame(TEXT, b"fragment1"), close(normal), frame(FIN, b"fragment2")], closed());
+    suite.add(
+        "7.1.5",
+        vec![client_frame(TEXT, b"fragment1"), close(normal), client_frame(FIN, b"fragment2")],
+        closed(),
+    );
     // The suite sends 256 KiB here, which is above the bound.
     let large = vec![b'*'; MAX_BYTES];
     suite.add(
         "7.1.6",
-        vec![text(&large), text(HELLO), close(normal), frame(FIN | PING, b"")],
+        vec![text(&large), text(HELLO), close(normal), client_frame(FIN | PING, b"")],
         vec![Got::Text(large.clone()), Got::Text(HELLO.into()), Got::Closed(Some(1000))],
     );
     suite.add("7.3.1", vec![close(b"")], vec![Got::Closed(None)]);
@@ -446,7 +443,7 @@ fn limits(suite: &mut Suite) {
     for (group, opcode, byte) in [(1, TEXT, b'*'), (2, BINARY, 0xfe)] {
         for (place, size) in (1..).zip([64 * KIB, 256 * KIB, MIB, 4 * MIB, 8 * MIB, 16 * MIB]) {
             let bytes = vec![byte; size];
-            let frames = vec![frame(FIN | opcode, &bytes)];
+            let frames = vec![client_frame(FIN | opcode, &bytes)];
             let expected = if size <= MAX_BYTES { message(opcode, bytes) } else { Got::Failed(1009) };
             suite.add(format!("9.{group}.{place}"), frames, vec![expected]);
         }
@@ -460,14 +457,14 @@ fn limits(suite: &mut Suite) {
     }
     for (group, opcode, byte) in [(5, TEXT, b'*'), (6, BINARY, 0xfe)] {
         for (place, chop) in (1..).zip([64, 128, 256, 512, KIB, 2 * KIB]) {
-            let frames = vec![frame(FIN | opcode, &vec![byte; MIB])];
+            let frames = vec![client_frame(FIN | opcode, &vec![byte; MIB])];
             suite.chopped(format!("9.{group}.{place}"), frames, Some(chop), vec![Got::Failed(1009)]);
         }
     }
     for (group, opcode, byte) in [(7, TEXT, b'*'), (8, BINARY, 0xfe)] {
         for (place, size) in (1..).zip([0, 16, 64, 256, KIB, 4 * KIB]) {
             let bytes = vec![byte; size];
-            let frames = vec![frame(FIN | opcode, &bytes); 1000];
+            let frames = vec![client_frame(FIN | opcode, &bytes); 1000];
             suite.add(format!("9.{group}.{place}"), frames, vec![message(opcode, bytes); 1000]);
         }
     }

@@ -7,6 +7,8 @@
 //! above 64 KiB (9, and 7.1.6) must be closed with 1009, and compression (12, 13) must not be agreed on.
 
 mod cases;
+#[path = "../frames/mod.rs"]
+mod frames;
 #[path = "../net/mod.rs"]
 mod net;
 
@@ -14,7 +16,8 @@ use std::collections::BTreeSet;
 use std::io::{BufReader, Read, Write};
 use std::net::TcpStream;
 
-use cases::{Case, FRAME_WISE, Got, MAX_BYTES, all, frame};
+use cases::{Case, FRAME_WISE, Got, MAX_BYTES, all};
+use frames::client_frame;
 use hlswarm_tracker::ws::{Decoder, Message};
 use net::{Process, temp_file, upgrade};
 
@@ -149,7 +152,7 @@ fn the_tracker_on_a_socket_passes_every_case() {
         let mut reader = BufReader::new(tcp.try_clone().unwrap());
         let mut written = pieces(&case);
         if !ends(&case.expected) {
-            written.push(frame(0x88, b"\x03\xe8"));
+            written.push(client_frame(0x88, b"\x03\xe8"));
         }
         // The server may close before it has read everything.
         let writer = std::thread::spawn(move || written.iter().try_for_each(|piece| tcp.write_all(piece)));
@@ -179,9 +182,9 @@ fn an_endless_message_is_closed_at_the_bound() {
     let tracker = unlimited();
     let (mut tcp, _) = open(&tracker, "");
     let mut reader = BufReader::new(tcp.try_clone().unwrap());
-    tcp.write_all(&frame(0x01, &[b'*'; 4096])).unwrap();
+    tcp.write_all(&client_frame(0x01, &[b'*'; 4096])).unwrap();
     let writer = std::thread::spawn(move || {
-        let more = frame(0x00, &[b'*'; 4096]);
+        let more = client_frame(0x00, &[b'*'; 4096]);
         while tcp.write_all(&more).is_ok() {}
     });
     let (opcode, payload) = next_frame(&mut reader).unwrap();
@@ -204,7 +207,7 @@ fn compression_is_not_agreed_on() {
         let (mut tcp, head) = open(&tracker, &format!("Sec-WebSocket-Extensions: {offer}\r\n"));
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
         assert!(!head.to_ascii_lowercase().contains("sec-websocket-extensions"), "{head}");
-        tcp.write_all(&frame(0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00")).unwrap();
+        tcp.write_all(&client_frame(0xc1, b"\xf2\x48\xcd\xc9\xc9\x07\x00")).unwrap();
         let (opcode, payload) = next_frame(&mut tcp).unwrap();
         assert_eq!((opcode, &payload[..2]), (8, &1002u16.to_be_bytes()[..]), "{offer}");
     }
