@@ -140,7 +140,8 @@ impl Engine {
                 continue;
             }
             let playing = self.playing(position_ms, head.track).unwrap_or(head);
-            let wanted = if self.downloads.is_wanted(head) { head.sequence.saturating_add(1) } else { head.sequence };
+            let wanted =
+                if self.downloads.is_wanted(head) { head.sequence.saturating_add(1) } else { head.sequence };
             self.swarm.set_interest(
                 self.now,
                 Interest {

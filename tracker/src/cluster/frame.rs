@@ -13,10 +13,11 @@ use hlswarm::id::{PeerId, SwarmId};
 
 use super::{Counts, NodeId, SHARDS, ShardSet};
 use crate::protocol::Token;
+use crate::registry::Region;
 
 use read::Reader;
 
-pub(crate) use write::{write_answer, write_candidates, write_offers};
+pub(crate) use write::{write_answer, write_ban, write_candidates, write_offers, write_report};
 pub(super) use write::{write_bye, write_changes, write_presence, write_repeated, write_wanted};
 
 /// The longest frame that is sent or read, in bytes. Far below what NATS takes by default (1 MiB).
@@ -38,6 +39,8 @@ const BYE: u8 = 5;
 const OFFERS: u8 = 6;
 const ANSWER: u8 = 7;
 const CANDIDATES: u8 = 8;
+const REPORT: u8 = 9;
+const BAN: u8 = 10;
 
 /// A frame as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -69,6 +72,10 @@ pub enum Body<'a> {
     Answer(Box<Answered<'a>>),
     /// Candidates for an answered offer.
     Candidates(Box<Trickled<'a>>),
+    /// A member here says that one of the receiver's sent it bad data.
+    Report(Box<Accused>),
+    /// An address is kept out of a swarm.
+    Ban(Box<Banned>),
 }
 
 /// Records of one shard.
@@ -92,8 +99,10 @@ pub struct OffersHead {
     pub(crate) conn: u64,
     pub(crate) swarm: SwarmId,
     pub(crate) peer: PeerId,
-    /// The neighbourhood of the member.
-    pub(crate) net: u64,
+    /// The address of the member.
+    pub(crate) ip: u64,
+    /// Where it is, by the operator's database.
+    pub(crate) region: Region,
     pub(crate) seeder: bool,
     pub(crate) trickle: bool,
 }
@@ -113,6 +122,8 @@ pub struct Answered<'a> {
     pub(crate) to: u64,
     /// The answering member's connection, for candidates.
     pub(crate) conn: u64,
+    /// Its address.
+    pub(crate) ip: u64,
     pub(crate) swarm: SwarmId,
     pub(crate) peer: PeerId,
     pub(crate) trickle: bool,
@@ -129,6 +140,25 @@ pub struct Trickled<'a> {
     pub(crate) peer: PeerId,
     pub(crate) offer_id: Token<'a>,
     pub(crate) candidates: Vec<Token<'a>>,
+}
+
+/// A member that another member, elsewhere, reports for bad data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accused {
+    /// The reported member's connection and address, as its registry told them.
+    pub(crate) conn: u64,
+    pub(crate) ip: u64,
+    pub(crate) swarm: SwarmId,
+    /// The neighbourhood of who reports.
+    pub(crate) voice: u64,
+}
+
+/// An address that is kept out of a swarm.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Banned {
+    pub(crate) swarm: SwarmId,
+    pub(crate) ip: u64,
+    pub(crate) seconds: u32,
 }
 
 /// Why a frame is not read.
@@ -201,6 +231,7 @@ impl<'a> Frame<'a> {
             ANSWER => Body::Answer(Box::new(Answered {
                 to: read.u64()?,
                 conn: read.u64()?,
+                ip: read.u64()?,
                 swarm: SwarmId(read.id20()?),
                 peer: read.id20()?,
                 trickle: read.flag()?,
@@ -208,6 +239,17 @@ impl<'a> Frame<'a> {
                 sdp: read.token()?,
             })),
             CANDIDATES => Body::Candidates(Box::new(read.candidates()?)),
+            REPORT => Body::Report(Box::new(Accused {
+                conn: read.u64()?,
+                ip: read.u64()?,
+                swarm: SwarmId(read.id20()?),
+                voice: read.u64()?,
+            })),
+            BAN => Body::Ban(Box::new(Banned {
+                swarm: SwarmId(read.id20()?),
+                ip: read.u64()?,
+                seconds: read.u32()?,
+            })),
             _ => return Err(FrameError::Malformed),
         };
         if read.0.is_empty() { Ok(Frame { from, to, body }) } else { Err(FrameError::Malformed) }

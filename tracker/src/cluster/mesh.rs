@@ -109,6 +109,10 @@ pub(crate) enum Hearing<'a> {
     Answer(NodeId, Box<frame::Answered<'a>>),
     /// Candidates from a member of the process.
     Candidates(NodeId, Box<frame::Trickled<'a>>),
+    /// A report of a member here.
+    Report(Box<frame::Accused>),
+    /// An address that is kept out.
+    Ban(Box<frame::Banned>),
 }
 
 /// One registry's part in the cluster.
@@ -297,6 +301,8 @@ impl Mesh {
             }
             Body::Answer(answer) => return Hearing::Answer(frame.from, answer),
             Body::Candidates(trickled) => return Hearing::Candidates(frame.from, trickled),
+            Body::Report(accused) => return Hearing::Report(accused),
+            Body::Ban(banned) => return Hearing::Ban(banned),
         }
         self.note(&mut changed);
         self.changed = changed;

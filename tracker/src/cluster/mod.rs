@@ -31,7 +31,8 @@ pub use frame::{Body, Frame, FrameError, MAX_FRAME_BYTES, Peek};
 pub use mesh::{ClusterCounters, ClusterSizes, Mesh, Neighbours};
 
 pub(crate) use frame::{
-    Answered, OffersHead, PassedOn, Trickled, write_answer, write_candidates, write_offers,
+    Accused, Answered, Banned, OffersHead, PassedOn, Trickled, write_answer, write_ban, write_candidates,
+    write_offers, write_report,
 };
 pub(crate) use mesh::Hearing;
 

@@ -45,6 +45,16 @@ pub struct Region {
 }
 
 impl Prefix {
+    /// As other registries carry it.
+    pub(crate) const fn to_bits(self) -> u64 {
+        self.0
+    }
+
+    /// The opposite of [`to_bits`](Prefix::to_bits).
+    pub(crate) const fn from_bits(bits: u64) -> Prefix {
+        Prefix(bits)
+    }
+
     /// The neighbourhood that the address is in.
     pub const fn net(self) -> Net {
         match self.0 >> 48 {

@@ -3,11 +3,12 @@
 use hlswarm::time::Time;
 use rand::Rng;
 
-use super::admission::{Net, Region};
+use super::admission::{Prefix, Region};
 use super::conn::{ConnId, Membership, Pending, Place};
 use super::rate::{Bucket, Rate};
 use super::swarm::{Member, Swarm};
 use super::{Due, Registry};
+use crate::cluster::NodeId;
 use crate::out::{Out, SendKind};
 use crate::protocol::{
     self, Announce, AnnounceReply, Event, Fault, Offer, Refusal, write_announced, write_relayed,
@@ -246,7 +247,7 @@ impl Registry {
         let from = Offering {
             place: Place::here(conn),
             member: announce.member,
-            net: state.ip.net(),
+            ip: state.ip,
             region: state.region,
             seeder: swarm.members.get(index as usize).is_some_and(|own| own.seeder),
             trickle: announce.trickle,
@@ -268,7 +269,9 @@ impl Registry {
         let budget = self.limits.received_offers;
         let at = self.swarm_index.get(&from.member.swarm).copied();
         if let Some(swarm) = at.and_then(|at| self.swarms.get(at as usize)).and_then(Option::as_ref) {
-            let near = (from.net, from.region, offers.len() * self.limits.near_percent.min(100) / 100);
+            let own = usize::from(from.place.node == NodeId::HERE);
+            let near = offers.len() * self.limits.near_percent.min(100) / 100;
+            let near = (from.ip.net(), from.region, own, near);
             swarm.draw(rng, offers.len(), near, &mut chosen, |other| {
                 // A seeder wants nothing of a seeder; a client's own second connection is no peer for it.
                 Place::here(other.conn) != from.place
@@ -283,7 +286,8 @@ impl Registry {
                 let Some(state) = self.conns.get_mut(to) else { continue };
                 // `draw` saw that there is a token.
                 let _ = state.received_offers.take(now, budget);
-                let pending = Pending { key, from: from.place, trickle: from.trickle, sent: now };
+                let pending =
+                    Pending { key, from: from.place, trickle: from.trickle, ip: from.ip, sent: now };
                 state.remember_offer(pending, now, self.limits.offer_age, self.limits.pending_offers);
                 self.counters.offers += 1;
                 out.send(to, SendKind::Offer, |text| {
@@ -306,7 +310,7 @@ impl Registry {
 pub(super) struct Offering<'a> {
     pub(super) place: Place,
     pub(super) member: protocol::Member<'a>,
-    pub(super) net: Net,
+    pub(super) ip: Prefix,
     pub(super) region: Region,
     pub(super) seeder: bool,
     pub(super) trickle: bool,

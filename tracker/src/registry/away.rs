@@ -7,7 +7,7 @@ use rand::Rng;
 
 use super::announce::Offering;
 use super::conn::{ConnId, Given, Pending, Place};
-use super::{ClusterCounters, ClusterSizes, Counts, Mesh, Net, Region, Registry};
+use super::{ClusterCounters, ClusterSizes, Counts, Mesh, Prefix, Registry};
 use crate::cluster::{self, Answered, Dest, Hearing, NodeId, OffersHead, PassedOn, Trickled};
 use crate::out::Out;
 use crate::protocol::{Answer, Candidates, Member, Offer, Token};
@@ -26,6 +26,8 @@ impl Registry {
             Hearing::Offers { passed, shared } => self.offers_from_away(now, rng, &passed, shared, out),
             Hearing::Answer(from, answer) => self.answer_from_away(now, from, &answer, out),
             Hearing::Candidates(from, trickled) => self.candidates_from_away(now, from, &trickled, out),
+            Hearing::Report(accused) => self.report_from_away(now, &accused, out),
+            Hearing::Ban(banned) => self.ban_from_away(now, &banned),
         }
     }
 
@@ -134,7 +136,8 @@ impl Registry {
             conn: from.place.conn.to_bits(),
             swarm: from.member.swarm,
             peer: from.member.peer,
-            net: from.net.to_bits(),
+            ip: from.ip.to_bits(),
+            region: from.region,
             seeder: from.seeder,
             trickle: from.trickle,
         };
@@ -174,9 +177,8 @@ impl Registry {
         let from = Offering {
             place: Place { node: head.origin, conn: ConnId::from_bits(head.conn) },
             member,
-            net: Net::from_bits(head.net),
-            // Not told by others.
-            region: Region::default(),
+            ip: Prefix::from_bits(head.ip),
+            region: head.region,
             seeder: head.seeder,
             trickle: head.trickle,
         };
@@ -209,12 +211,14 @@ impl Registry {
             let id = answer.offer.offer_id;
             self.open_route(now, conn, (answer.member.swarm, answer.to, id), pending.from);
         }
+        let ip = self.conns.get(conn).map_or(0, |state| state.ip.to_bits());
         let Some(mesh) = &mut self.mesh else { return };
         mesh.counters.answers_out += 1;
         let (own, to) = (mesh.own(), pending.from.node);
         let answered = Answered {
             to: pending.from.conn.to_bits(),
             conn: conn.to_bits(),
+            ip,
             swarm: answer.member.swarm,
             peer: answer.member.peer,
             trickle,
@@ -246,8 +250,9 @@ impl Registry {
         if let Some(mesh) = &mut self.mesh {
             mesh.counters.answers_in += 1;
         }
+        let place = Place { node: from, conn: ConnId::from_bits(answer.conn) };
+        self.remember_match_away(answer.swarm, to, answer.peer, place, Prefix::from_bits(answer.ip));
         if answer.trickle && own.trickle && self.limits.trickle {
-            let place = Place { node: from, conn: ConnId::from_bits(answer.conn) };
             self.open_route(now, to, (answer.swarm, answer.peer, answer.offer_id), place);
         }
         let (swarm, peer) = (json(answer.swarm.0), json(answer.peer));

@@ -116,6 +116,8 @@ pub(crate) struct Pending {
     pub(crate) from: Place,
     /// Whether the offering side takes trickled candidates, where it is not connected here.
     pub(crate) trickle: bool,
+    /// The address of the offering side.
+    pub(crate) ip: Prefix,
     pub(crate) sent: Time,
 }
 
@@ -132,7 +134,7 @@ pub(crate) struct Given {
 pub(crate) struct Match {
     /// Stands for the swarm and the other's peer id.
     pub(crate) key: OfferKey,
-    pub(crate) conn: ConnId,
+    pub(crate) who: Place,
     pub(crate) ip: Prefix,
 }
 

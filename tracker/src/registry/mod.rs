@@ -262,7 +262,7 @@ impl Registry {
             Ok(Incoming::Answer(answer)) => self.answer(now, conn, &answer, out),
             Ok(Incoming::Candidates(candidates)) => self.candidates(now, conn, &candidates, out),
             Ok(Incoming::Report(report)) => {
-                self.report(now, conn, &report);
+                self.report(now, conn, &report, out);
                 Ok(())
             }
             Ok(Incoming::Scrape(scrape)) => self.scrape(conn, &scrape, out),

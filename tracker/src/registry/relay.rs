@@ -38,6 +38,7 @@ impl Registry {
             return Ok(());
         };
         if pending.from.node != NodeId::HERE {
+            self.remember_match_away(swarm, conn, answer.to, pending.from, pending.ip);
             self.answer_away(now, conn, answer, own.trickle, pending, out);
             return Ok(());
         }

@@ -136,18 +136,20 @@ impl Swarm {
 
     /// Draws up to `want` different members that `fits` takes into `chosen`: up to `near` of them at random from those
     /// near `net` and `region`, the nearest first, the others at random from all. Random ones keep the parts of a swarm
-    /// connected.
+    /// connected. `own`: how many of the members are those for whom is drawn.
     pub(crate) fn draw(
         &self,
         rng: &mut impl Rng,
         want: usize,
-        (net, region, near): (Net, Region, usize),
+        (net, region, own, near): (Net, Region, usize, usize),
         chosen: &mut Vec<u32>,
         mut fits: impl FnMut(&Member) -> bool,
     ) {
         chosen.clear();
         for group in groups_of(net, region).into_iter().flatten() {
-            let Some(members) = self.groups.get(&group).filter(|members| members.len() > 1) else { continue };
+            let Some(members) = self.groups.get(&group).filter(|members| members.len() > own) else {
+                continue;
+            };
             for _ in 0..near * 4 {
                 if chosen.len() >= near {
                     break;

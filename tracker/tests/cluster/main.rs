@@ -4,4 +4,5 @@
 mod common;
 mod faults;
 mod meeting;
+mod reports;
 mod rig;

@@ -1,5 +1,6 @@
 //! Members at different workers and processes meet.
 
+use hlswarm_tracker::registry::Region;
 use serde_json::{Value, json};
 
 use crate::common::{SWARM, announce, answer, peer, with};
@@ -214,4 +215,28 @@ fn a_receiver_keeps_its_budget_whoever_offers() {
     let got = offers(&cluster.take(anna)).len();
     // Its burst of 60, and 5 a second.
     assert!((60..=70).contains(&got), "{got}");
+}
+
+#[test]
+fn members_of_the_same_network_meet_across_nodes_too() {
+    let mut cluster = Cluster::new(2, 2, 1);
+    let home = Region { asn: 64_500, country: 0 };
+    let mut near = 0;
+    let neighbour = cluster.connect(2);
+    cluster.nodes[2].registry.set_region(neighbour.conn, home);
+    cluster.send(neighbour, &announce("neighbour", 0));
+    for number in 0..40 {
+        cluster.join(2, &format!("m{number}"));
+    }
+    cluster.pass(500);
+    cluster.take(neighbour);
+    let anna = cluster.connect(0);
+    cluster.nodes[0].registry.set_region(anna.conn, home);
+    for _ in 0..10 {
+        cluster.send(anna, &announce("anna", 5));
+        cluster.pass(6_000);
+        near += offers(&cluster.take(neighbour)).len();
+    }
+    // Two of five offers go to those nearby, of whom there is one; by chance it would be one offer in eight announces.
+    assert_eq!(near, 10);
 }

@@ -108,7 +108,10 @@ impl Cluster {
 
     pub fn connect(&mut self, node: usize) -> Client {
         self.next_ip += 1;
-        let ip = Ipv4Addr::from(0x0a00_0000 + self.next_ip * 256);
+        self.connect_from(node, Ipv4Addr::from(0x0a00_0000 + self.next_ip * 256))
+    }
+
+    pub fn connect_from(&mut self, node: usize, ip: Ipv4Addr) -> Client {
         let conn = self.nodes[node].registry.connect(self.now, ip.into()).expect("room");
         Client { node, conn }
     }

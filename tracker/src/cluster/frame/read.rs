@@ -8,6 +8,7 @@ use super::{
     FrameError, Group, MAX_CANDIDATES, MAX_OFFERS, OffersHead, PassedOn, RECORDS_PER_FRAME, Trickled,
 };
 use crate::protocol::Token;
+use crate::registry::Region;
 
 /// What is left of a frame.
 pub(super) struct Reader<'a>(pub(super) &'a [u8]);
@@ -91,7 +92,8 @@ impl<'a> Reader<'a> {
             conn: self.u64()?,
             swarm: SwarmId(self.id20()?),
             peer: self.id20()?,
-            net: self.u64()?,
+            ip: self.u64()?,
+            region: Region { asn: self.u32()?, country: self.u16()? },
             seeder: self.flag()?,
             trickle: self.flag()?,
         };

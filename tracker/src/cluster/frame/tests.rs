@@ -17,6 +17,9 @@ fn token(text: &str) -> Token<'_> {
     Token::new(text).unwrap()
 }
 
+const ACCUSED: Accused = Accused { conn: 5, ip: 7, swarm: SwarmId(Id20([1; 20])), voice: 9 };
+const BANNED: Banned = Banned { swarm: SwarmId(Id20([1; 20])), ip: 77, seconds: 600 };
+
 /// One frame of each kind.
 fn samples() -> Vec<Vec<u8>> {
     let (a, b) = (node(1), node(2).with_worker(3));
@@ -25,11 +28,20 @@ fn samples() -> Vec<Vec<u8>> {
     let mut shards = ShardSet::default();
     shards.insert(200);
     let (swarm, peer) = (SwarmId(Id20([1; 20])), Id20([2; 20]));
-    let head =
-        OffersHead { origin: a.with_worker(0), conn: 5, swarm, peer, net: 6, seeder: true, trickle: false };
+    let head = OffersHead {
+        origin: a.with_worker(0),
+        conn: 5,
+        swarm,
+        peer,
+        ip: 6,
+        region: Region { asn: 64_500, country: 0x4445 },
+        seeder: true,
+        trickle: false,
+    };
     let answer = Answered {
         to: 1,
         conn: 2,
+        ip: 8,
         swarm,
         peer,
         trickle: true,
@@ -44,7 +56,7 @@ fn samples() -> Vec<Vec<u8>> {
         offer_id: token("\"id\""),
         candidates: vec![token("\"{}\""), token("\"\"")],
     };
-    let mut all = vec![Vec::new(); 8];
+    let mut all = vec![Vec::new(); 10];
     write_presence(&mut all[0], a, &numbers);
     write_changes(&mut all[1], a, &[group(3, 2), group(4, 0)]);
     write_wanted(&mut all[2], a, b, shards);
@@ -54,6 +66,8 @@ fn samples() -> Vec<Vec<u8>> {
     assert_eq!(write_offers(&mut all[5], a, b, head, offers.into_iter()), 1);
     write_answer(&mut all[6], a, b, &answer);
     write_candidates(&mut all[7], a, b, &trickled);
+    write_report(&mut all[8], a, b, &ACCUSED);
+    write_ban(&mut all[9], a, &BANNED);
     all
 }
 
@@ -64,9 +78,15 @@ fn every_kind_reads_back() {
     assert_eq!(bodies[0], Body::Presence(vec![(255, 9)]));
     assert_eq!(bodies[1], Body::Changes(vec![group(3, 2), group(4, 0)]));
     assert!(matches!(bodies[2], Body::Wanted(set) if set.iter().eq([200])));
-    assert!(matches!(bodies[5], Body::Offers(ref passed) if passed.offers.len() == 1 && passed.head.seeder));
-    assert!(matches!(bodies[6], Body::Answer(ref answer) if answer.trickle && answer.conn == 2));
+    assert!(
+        matches!(bodies[5], Body::Offers(ref passed) if passed.offers.len() == 1 && passed.head.seeder && passed.head.region.asn == 64_500)
+    );
+    assert!(
+        matches!(bodies[6], Body::Answer(ref answer) if answer.trickle && (answer.conn, answer.ip) == (2, 8))
+    );
     assert!(matches!(bodies[7], Body::Candidates(ref some) if some.candidates.len() == 2));
+    assert_eq!(bodies[8], Body::Report(Box::new(ACCUSED)));
+    assert_eq!(bodies[9], Body::Ban(Box::new(BANNED)));
     let peek = Peek::at(&samples[5]).unwrap();
     assert_eq!((peek.from, peek.to), (node(1), Some(node(2).with_worker(3))));
     assert!(peek.for_any_worker);
@@ -97,7 +117,7 @@ fn text_that_is_no_json_string_is_refused() {
         [("\"a\"", "\"x\" , \"y\""), ("\"a\"", "{}"), ("7", "\"v\""), ("\"a\"", "\"\u{1}\"")]
     {
         let mut frame = samples().swap_remove(6);
-        frame.truncate(HEAD_BYTES + 8 + 8 + 20 + 20 + 1);
+        frame.truncate(HEAD_BYTES + 8 + 8 + 8 + 20 + 20 + 1);
         for text in [offer_id, sdp] {
             frame.extend((text.len() as u32).to_be_bytes());
             frame.extend(text.as_bytes());
@@ -109,6 +129,7 @@ fn text_that_is_no_json_string_is_refused() {
     let answer = Answered {
         to: 0,
         conn: 0,
+        ip: 0,
         swarm: SwarmId(Id20([0; 20])),
         peer: Id20([0; 20]),
         trickle: false,
@@ -127,7 +148,8 @@ fn a_frame_takes_only_as_many_offers_as_fit() {
         conn: 0,
         swarm: SwarmId(Id20([0; 20])),
         peer: Id20([0; 20]),
-        net: 0,
+        ip: 0,
+        region: Region::default(),
         seeder: false,
         trickle: false,
     };
@@ -140,7 +162,7 @@ fn a_frame_takes_only_as_many_offers_as_fit() {
 
 proptest::proptest! {
     #[test]
-    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), kind in 0u8..10) {
+    fn no_bytes_make_it_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300), kind in 0u8..12) {
         let _ = Frame::parse(&bytes);
         let mut framed = vec![VERSION, kind];
         framed.extend(&bytes);

@@ -2,8 +2,8 @@
 
 use super::super::{NodeId, ShardSet};
 use super::{
-    ANSWER, Answered, BYE, CANDIDATES, CHANGES, Group, MAX_CANDIDATES, MAX_FRAME_BYTES, MAX_OFFERS, OFFERS,
-    OffersHead, PRESENCE, REPEATED, Trickled, VERSION, WANTED,
+    ANSWER, Accused, Answered, BAN, BYE, Banned, CANDIDATES, CHANGES, Group, MAX_CANDIDATES, MAX_FRAME_BYTES,
+    MAX_OFFERS, OFFERS, OffersHead, PRESENCE, REPEATED, REPORT, Trickled, VERSION, WANTED,
 };
 use crate::protocol::Token;
 
@@ -85,7 +85,9 @@ pub(crate) fn write_offers<'a>(
     out.extend(who.conn.to_be_bytes());
     out.extend(who.swarm.0.0);
     out.extend(who.peer.0);
-    out.extend(who.net.to_be_bytes());
+    out.extend(who.ip.to_be_bytes());
+    out.extend(who.region.asn.to_be_bytes());
+    out.extend(who.region.country.to_be_bytes());
     out.push(u8::from(who.seeder));
     out.push(u8::from(who.trickle));
     let count_at = out.len();
@@ -111,6 +113,7 @@ pub(crate) fn write_answer(out: &mut Vec<u8>, from: NodeId, to: NodeId, answer: 
     head(out, ANSWER, from, Some(to));
     out.extend(answer.to.to_be_bytes());
     out.extend(answer.conn.to_be_bytes());
+    out.extend(answer.ip.to_be_bytes());
     out.extend(answer.swarm.0.0);
     out.extend(answer.peer.0);
     out.push(u8::from(answer.trickle));
@@ -130,4 +133,21 @@ pub(crate) fn write_candidates(out: &mut Vec<u8>, from: NodeId, to: NodeId, tric
     for candidate in trickled.candidates.iter().take(MAX_CANDIDATES) {
         push_token(out, *candidate);
     }
+}
+
+/// Writes a report of one of `to`'s members.
+pub(crate) fn write_report(out: &mut Vec<u8>, from: NodeId, to: NodeId, accused: &Accused) {
+    head(out, REPORT, from, Some(to));
+    out.extend(accused.conn.to_be_bytes());
+    out.extend(accused.ip.to_be_bytes());
+    out.extend(accused.swarm.0.0);
+    out.extend(accused.voice.to_be_bytes());
+}
+
+/// Writes a ban for everybody.
+pub(crate) fn write_ban(out: &mut Vec<u8>, from: NodeId, banned: &Banned) {
+    head(out, BAN, from, None);
+    out.extend(banned.swarm.0.0);
+    out.extend(banned.ip.to_be_bytes());
+    out.extend(banned.seconds.to_be_bytes());
 }
