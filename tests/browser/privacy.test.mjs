@@ -1,7 +1,12 @@
 // What a viewer gives away, and who decides on it: consent, addresses, the uplink.
 import assert from "node:assert/strict";
+import { createHmac, randomBytes } from "node:crypto";
+import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import path from "node:path";
 import { after, afterEach, before, test } from "node:test";
 import { startTestWorld } from "./harness/setup.mjs";
+import { startTracker } from "./harness/tracker.mjs";
 import { startTurn } from "./harness/turn.mjs";
 import { until } from "./harness/world.mjs";
 
@@ -128,4 +133,45 @@ test("a bound on the uplink holds across two films of one page", async () => {
   assert.equal(now.uploadLeftBytes, 400_000 - now.uploadedBytes);
   await b.until("plays on", ({ position }) => position > 5);
   await world.verify([b]);
+});
+
+test("who has no good token is told so, and meets the others when the page gives one", async () => {
+  const secret = "a secret of the web server";
+  const mint = (seconds) => {
+    const claim = `1.${Math.floor(Date.now() / 1000) + seconds}.*.${randomBytes(16).toString("hex")}`;
+    return `${claim}.${createHmac("sha256", secret).update(claim).digest("hex")}`;
+  };
+  const folder = await mkdtemp(path.join(tmpdir(), "hlswarm-"));
+  let tracker;
+  try {
+    const config = path.join(folder, "tracker.toml");
+    await writeFile(config, `[access]\ntoken_secrets = [${JSON.stringify(secret)}]\n`);
+    tracker = await startTracker({ args: ["--config", config] });
+    const url = await world.vod("ts");
+    const play = (name, trackerToken, hlsConfig) =>
+      world.play(name, url, { hlsConfig, trackers: [tracker.url], p2pOptions: { loader: { trackerToken } } });
+    const a = await play("a", mint(3600), everything.hlsConfig);
+    await a.until("holds it all", holdsAll);
+    const b = await play("b", mint(-5), shortBuffer);
+    await b.until("plays", ({ position }) => position > 1);
+    const refusals = async () =>
+      (await b.report()).events
+        .filter(({ name }) => name === "trackerError")
+        .map(({ event }) => event.message);
+    const [refusal] = await until("b hears of the refusal", async () => {
+      const messages = await refusals();
+      return messages.length ? messages : undefined;
+    });
+    assert.match(refusal, /token expired \d+ s ago/);
+    const { p2pBytes, peers } = await b.status();
+    assert.deepEqual({ p2pBytes, peers }, { p2pBytes: 0, peers: 0 });
+
+    await b.eval((token) => window.viewer.state.p2p.setTrackerToken(token), mint(3600));
+    await b.until("gets segments from the peer", (now) => now.p2pBytes > 100_000);
+    assert.equal((await contacts(b)).sockets, 1, "on the connection that it had");
+    await world.verify([a, b]);
+  } finally {
+    await tracker?.close();
+    await rm(folder, { recursive: true });
+  }
 });
