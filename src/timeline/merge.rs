@@ -13,11 +13,16 @@ const MAX_LAG: u64 = 3;
 const MIN_PAST: usize = 16;
 const MAX_PAST: usize = 512;
 
+/// The highest sequence number: what players in JavaScript count exactly, and far from where sums would overflow.
+const MAX_SEQUENCE: u64 = (1 << 53) - 1;
+
 /// Cuts an update to what can be used and tells how many entries were left out.
 pub(super) fn keep_fitting(segments: &mut Vec<SegmentInfo>, live: bool, max: usize) -> usize {
     let given = segments.len();
     // There is nothing to fetch of an empty range, and no request for one that begins behind its end.
-    segments.retain(|segment| segment.byte_range.is_none_or(|range| !range.is_empty()));
+    segments.retain(|segment| {
+        segment.sequence <= MAX_SEQUENCE && segment.byte_range.is_none_or(|range| !range.is_empty())
+    });
     let kept = segments.len();
     let ordered = segments
         .windows(2)

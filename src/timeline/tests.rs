@@ -295,6 +295,11 @@ fn hostile_playlists_are_cut() {
     empty.segments[3].byte_range = Some(ByteRange { start: 9, end: 3 });
     assert_eq!(timeline.update(empty).refused, 2);
     assert_eq!(listed(&timeline), [0, 1, 4]);
+    let mut beyond = update(false, 0..3);
+    beyond.segments[1].sequence = (1 << 53) - 1;
+    beyond.segments[2].sequence = 1 << 53;
+    assert_eq!(timeline.update(beyond).refused, 1);
+    assert_eq!(listed(&timeline), [0, (1 << 53) - 1]);
 
     timeline.update(TimelineUpdate { track: TrackId(1), ..update(false, 0..3) });
     timeline.update(update(false, 0..6));
