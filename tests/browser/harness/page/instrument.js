@@ -184,7 +184,7 @@
   }
 
   // A trap surfaces as a WebAssembly.RuntimeError thrown from the export that was called. The engine runs in a callback
-  // of its own below whatever the page called, which is where it would trap.
+  // of its own below whatever the page called, which is where it would trap. The build names those exports `i_...`.
   let depth = 0;
   const breakable = (result) => {
     const instance = result.instance ?? result;
@@ -194,7 +194,7 @@
         typeof value !== "function"
           ? value
           : (...args) => {
-              if (watch.trap && depth > 0 && name.includes("invoke")) {
+              if (watch.trap && depth > 0 && name.startsWith("i_")) {
                 watch.trapped++;
                 throw new WebAssembly.RuntimeError("unreachable");
               }
