@@ -8,7 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { at, exitOnProblem, Problem, run } from "./lib/run.mjs";
-import { fill, keyOf, missing, slim, TABLES, tableOf } from "./lib/sim-tables.mjs";
+import { fill, isBrokenOff, keyOf, missing, slim, TABLES, tableOf } from "./lib/sim-tables.mjs";
 
 const HELP = `usage: npm run sim:figures -- [options]
 
@@ -47,7 +47,13 @@ async function main() {
     const runs = new Map(names.flatMap((name) => TABLES[name].runs).map((each) => [keyOf(each), each]));
     const wanted = [...runs.values()].filter((each) => each.viewers <= most);
     for (const each of values.missing ? missing(wanted, rows) : wanted) {
-      const row = slim(await simulate(each, values.threads));
+      const whole = await simulate(each, values.threads);
+      if (isBrokenOff(whole)) {
+        // Half a run says nothing beside whole ones.
+        console.error(`left out: it ended after ${whole.endedS} of ${whole.lengthS} s`);
+        continue;
+      }
+      const row = slim(whole);
       const place = rows.findIndex((other) => keyOf(other) === keyOf(row));
       if (place < 0) rows.push(row);
       else rows[place] = row;

@@ -111,6 +111,9 @@ export const missing = (wanted, rows) => {
   return wanted.filter((each) => !known.has(keyOf(each)));
 };
 
+/** Whether an assertion ended a run before its time. */
+export const isBrokenOff = ({ endedS, lengthS }) => endedS < lengthS - 1;
+
 /** What of a row is kept: without what depends on the machine. */
 export function slim(row) {
   const kept = {};

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { existsSync, readFileSync } from "node:fs";
 import test from "node:test";
 import { at } from "./run.mjs";
-import { fill, keyOf, missing, slim, TABLES, tableOf, WAYS, wayOf } from "./sim-tables.mjs";
+import { fill, isBrokenOff, keyOf, missing, slim, TABLES, tableOf, WAYS, wayOf } from "./sim-tables.mjs";
 
 /** A row as the simulator writes it, as far as it is looked at here. */
 const row = (viewers, options, more = {}) => ({
@@ -40,6 +40,11 @@ test("a table shows the rows that are there and goes to its place in the page", 
   const page = "a\n<!-- sim: scale -->\nold\n<!-- /sim -->\nb\n<!-- sim: uplink -->\n<!-- /sim -->\n";
   assert.equal(fill(page, "scale", table), page.replace("old", table));
   assert.throws(() => fill(page, "crowds", table), /crowds/);
+});
+
+test("a run that an assertion ended is no row", () => {
+  assert.ok(isBrokenOff({ endedS: 224.5, lengthS: 600 }));
+  assert.ok(!isBrokenOff({ endedS: 600, lengthS: 600 }));
 });
 
 test("the page has a place for every table, and every scenario has a file", () => {

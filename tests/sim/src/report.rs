@@ -112,6 +112,8 @@ pub struct Row {
     pub control_share: f64,
     /// Simulated events.
     pub events: u64,
+    /// Simulated seconds after which the run ended: fewer than `length_s` when an assertion broke it off.
+    pub ended_s: f64,
     /// Seconds that viewers were there, all together, with peers.
     pub viewer_s: f64,
     /// Wall-clock seconds that the row took; set by the command.
@@ -229,6 +231,7 @@ impl Row {
             disputes: sum_of(tallies, |tally| tally.integrity.disputes),
             control_share: ratio(total(|tally| tally.control_bytes), delivered),
             events: outcome.events,
+            ended_s: tallies.iter().map(|tally| tally.left_us).max().unwrap_or(0) as f64 / 1e6,
             viewer_s: total(|tally| tally.left_us.saturating_sub(tally.joined_us)) as f64 / 1e6,
             wall_s: 0.0,
             cpu_s: None,

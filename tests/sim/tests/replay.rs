@@ -47,6 +47,7 @@ fn without_peers_the_engine_plays_as_the_player_alone() {
     assert!(result.row.delivered_bytes > 0);
     assert_eq!(result.row.p2p_ratio, 0.0);
     assert_eq!(result.row.http_stalls, Some(0));
+    assert_eq!(result.row.ended_s, 60.0);
 }
 
 #[test]
