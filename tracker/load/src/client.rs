@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
+use std::time::Duration;
 
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
@@ -46,6 +47,9 @@ impl Client {
         let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))?;
         socket.set_nonblocking(true)?;
         socket.set_tcp_nodelay(true)?;
+        // Reset when it is dropped: ports that wait after a close make each `bind` search for milliseconds, which would look
+        // like a slow tracker.
+        socket.set_linger(Some(Duration::ZERO))?;
         if let (IpAddr::V4(ip), true) = (target.ip(), target.ip().is_loopback())
             && source > 0
         {
