@@ -13,6 +13,7 @@ mod merge;
 mod name;
 mod track;
 
+pub use merge::MAX_SEQUENCE;
 pub use name::{NamedPlaylist, track_name, track_names};
 pub use track::Segment;
 

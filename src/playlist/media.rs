@@ -7,7 +7,7 @@ use url::Url;
 
 use crate::engine::{SegmentInfo, TimelineUpdate, TrackKind};
 use crate::id::{ByteRange, SegmentKey, TrackId};
-use crate::timeline::Timeline;
+use crate::timeline::{MAX_SEQUENCE, Timeline};
 
 use super::lines::{Lines, check};
 use super::{MAX_SEGMENTS, PlaylistError, resolve};
@@ -109,7 +109,7 @@ pub(super) fn parse(lines: Lines<'_>, base: &Url) -> Result<MediaPlaylist, Playl
             "#EXT-X-MEDIA-SEQUENCE" => {
                 reader.before_segments(number, "EXT-X-MEDIA-SEQUENCE", value)?;
                 reader.state.sequence =
-                    whole(number, "EXT-X-MEDIA-SEQUENCE", value, u64::MAX - MAX_SEGMENTS as u64)?;
+                    whole(number, "EXT-X-MEDIA-SEQUENCE", value, MAX_SEQUENCE - MAX_SEGMENTS as u64)?;
             }
             "#EXT-X-DISCONTINUITY-SEQUENCE" => {
                 reader.before_segments(number, "EXT-X-DISCONTINUITY-SEQUENCE", value)?;
@@ -294,8 +294,14 @@ impl Reader<'_> {
 fn whole(line: usize, tag: &'static str, value: &str, max: u64) -> Result<u64, PlaylistError> {
     let digits = value.trim();
     let number = digits.parse().ok().filter(|number| *number <= max && !digits.starts_with('+'));
-    number
-        .ok_or_else(|| PlaylistError::line(line, tag, value, "a whole number, not near the end of its type"))
+    number.ok_or_else(|| {
+        PlaylistError::line(
+            line,
+            tag,
+            value,
+            "a whole number that leaves room below 2^53, or 2^32 for discontinuities",
+        )
+    })
 }
 
 /// A day is the longest time that is taken for real.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use crate::config::LimitsConfig;
 use crate::id::ByteRange;
-use crate::timeline::Timeline;
+use crate::timeline::{MAX_SEQUENCE, Timeline};
 
 use super::*;
 
@@ -132,7 +132,7 @@ fn gaps_are_left_out() {
 #[test]
 fn errors_name_the_line_the_value_and_what_is_allowed() {
     let day = "seconds in decimal, from 0 to 86400";
-    let number = "a whole number, not near the end of its type";
+    let number = "a whole number that leaves room below 2^53, or 2^32 for discontinuities";
     for (body, line, what, value, allowed) in [
         ("#EXTINF:abc,\na", 3, "EXTINF", "abc", day),
         ("#EXTINF:-1,\na", 3, "EXTINF", "-1", day),
@@ -145,13 +145,7 @@ fn errors_name_the_line_the_value_and_what_is_allowed() {
         ("#EXTINF:4,\njavascript:1", 4, "URI", "javascript:1", "one that leads to an http or https URL"),
         ("#EXT-X-MEDIA-SEQUENCE:x", 3, "EXT-X-MEDIA-SEQUENCE", "x", number),
         ("#EXT-X-MEDIA-SEQUENCE:+1", 3, "EXT-X-MEDIA-SEQUENCE", "+1", number),
-        (
-            "#EXT-X-MEDIA-SEQUENCE:18446744073709551615",
-            3,
-            "EXT-X-MEDIA-SEQUENCE",
-            "18446744073709551615",
-            number,
-        ),
+        ("#EXT-X-MEDIA-SEQUENCE:9007199254640992", 3, "EXT-X-MEDIA-SEQUENCE", "9007199254640992", number),
         ("#EXT-X-DISCONTINUITY-SEQUENCE:4294967295", 3, "EXT-X-DISCONTINUITY-SEQUENCE", "4294967295", number),
         (
             "#EXTINF:4,\na\n#EXT-X-MEDIA-SEQUENCE:5",
@@ -336,7 +330,7 @@ fn any_line() -> impl Strategy<Value = String> {
     const FIXED: &[&str] = &[
         "#EXTM3U",
         "#EXT-X-TARGETDURATION:4",
-        "#EXT-X-MEDIA-SEQUENCE:18446744073709451614",
+        "#EXT-X-MEDIA-SEQUENCE:9007199254640991",
         "#EXT-X-DISCONTINUITY-SEQUENCE:1",
         "#EXT-X-DISCONTINUITY",
         "#EXT-X-DISCONTINUITY-SEQUENCE",
@@ -392,7 +386,7 @@ proptest! {
 
     #[test]
     fn every_line_of_a_sound_playlist_counts(
-        durations in prop::collection::vec(1..20_000_u32, 1..50), first in 0..u64::MAX / 2, cuts in any::<u64>(),
+        durations in prop::collection::vec(1..20_000_u32, 1..50), first in 0..=MAX_SEQUENCE - 100_000, cuts in any::<u64>(),
     ) {
         let mut text = format!("#EXTM3U\n#EXT-X-TARGETDURATION:20\n#EXT-X-MEDIA-SEQUENCE:{first}\n");
         for (n, ms) in durations.iter().enumerate() {

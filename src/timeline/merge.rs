@@ -14,7 +14,7 @@ const MIN_PAST: usize = 16;
 const MAX_PAST: usize = 512;
 
 /// The highest sequence number: what players in JavaScript count exactly, and far from where sums would overflow.
-const MAX_SEQUENCE: u64 = (1 << 53) - 1;
+pub const MAX_SEQUENCE: u64 = (1 << 53) - 1;
 
 /// Cuts an update to what can be used and tells how many entries were left out.
 pub(super) fn keep_fitting(segments: &mut Vec<SegmentInfo>, live: bool, max: usize) -> usize {
