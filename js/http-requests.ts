@@ -79,7 +79,7 @@ function bodyBytes({ type }: Response, header: (name: string) => string): number
   const media = /^(video\/|audio\/|(application|binary)\/octet-stream)/.test(header("content-type"));
   return header("content-encoding") || (type !== "basic" && !media)
     ? Number.NaN
-    : Number.parseInt(header("content-length"), 10);
+    : Number(/^\d+$/.exec(header("content-length"))?.[0]);
 }
 
 /** As hls.js's own loaders ask: cookies for the same origin only. */
