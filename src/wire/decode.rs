@@ -67,7 +67,7 @@ const fn name(first: u8) -> Result<&'static str, WireError> {
         kind::CLAIM => "claim",
         #[cfg(feature = "signed")]
         kind::PROOF => "proof",
-        kind::UNKNOWN.. => "extension",
+        kind::EXTENSION.. => "extension",
         _ => return Err(WireError::UnknownType { kind: first }),
     })
 }

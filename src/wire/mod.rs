@@ -65,8 +65,6 @@ mod kind {
     pub const CLAIM: u8 = 0x80;
     #[cfg(feature = "signed")]
     pub const PROOF: u8 = 0x81;
-    /// The first that this version does not know.
-    pub const UNKNOWN: u8 = 0x82;
 }
 
 #[cfg(test)]

@@ -116,6 +116,24 @@ test("honest pages share what is signed, also where WebCrypto is missing", { tim
   }
 });
 
+test("a page without keys takes signed segments from one that has them", { timeout: 180_000 }, async () => {
+  const { url, integrity, close } = await world.signedVod();
+  try {
+    const a = await world.play("signed", url, { ...everything, p2pOptions: { integrity } });
+    await a.until("holds it all", holdsAll);
+    const b = await world.play("without keys", url, { hlsConfig: shortBuffer });
+    await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 300_000);
+    const [{ peers, events }] = await world.verify([b]);
+    assert.equal(peers, 1, "the proofs, which it does not know, cost no link");
+    assert.deepEqual(
+      events.filter(({ name }) => name === "peerClosed"),
+      [],
+    );
+  } finally {
+    close();
+  }
+});
+
 test("without records nothing is shared, playback goes on, and the page is told", async () => {
   const { integrity, close } = await world.signedVod();
   close();
