@@ -3,6 +3,7 @@
 use crate::id::{LinkId, SegmentKey, TrackId};
 use crate::interop::{Effect, Gateway, Ids, Setup};
 use crate::swarm::{DataArrival, SwarmOut};
+use crate::time::Time;
 use crate::wire::HaveState;
 
 use super::super::io::Output;
@@ -89,17 +90,16 @@ impl Engine {
         goes
     }
 
+    /// The links for which something is due by now.
+    fn stock_links_due(&self, due: impl Fn(&Gateway) -> Option<Time>) -> Vec<LinkId> {
+        let gateways = self.interop.gateways.iter();
+        let is_due = |gateway: &Gateway| due(gateway).is_some_and(|at| at <= self.now);
+        gateways.filter(|(_, gateway)| is_due(gateway)).map(|(link, _)| *link).collect()
+    }
+
     /// Tells stock peers what we have, where that changed.
     pub(super) fn tell_stock_peers(&mut self) {
-        let now = self.now;
-        let due: Vec<LinkId> = self
-            .interop
-            .gateways
-            .iter()
-            .filter(|(_, gateway)| gateway.announce_due().is_some_and(|at| at <= now))
-            .map(|(link, _)| *link)
-            .collect();
-        for link in due {
+        for link in self.stock_links_due(Gateway::announce_due) {
             let Some(ids) = self.interop.ids(&self.timeline, link) else { continue };
             let id = |key: SegmentKey| ids.id(key);
             let verified = |key: &SegmentKey| self.kept.get(key).is_some_and(|kept| kept.provenance.verified);
@@ -117,12 +117,7 @@ impl Engine {
 
     /// Shows our side what stock peers announced while it was not due.
     pub(super) fn show_stock_news(&mut self) {
-        let now = self.now;
-        let due = |gateway: &Gateway| gateway.show_due().is_some_and(|at| at <= now);
-        let gateways = self.interop.gateways.iter();
-        let links: Vec<LinkId> =
-            gateways.filter(|(_, gateway)| due(gateway)).map(|(link, _)| *link).collect();
-        self.show_stock_peers(links, |_| true);
+        self.show_stock_peers(self.stock_links_due(Gateway::show_due), |_| true);
     }
 
     /// The playlist of a track changed: what its stock peers have may have become known.
@@ -145,11 +140,7 @@ impl Engine {
     /// Passes on what stock peers asked for while it could not be served.
     pub(super) fn retry_stock_requests(&mut self) {
         let now = self.now;
-        let due = |gateway: &Gateway| gateway.retry_due().is_some_and(|at| at <= now);
-        let gateways = self.interop.gateways.iter();
-        let links: Vec<LinkId> =
-            gateways.filter(|(_, gateway)| due(gateway)).map(|(link, _)| *link).collect();
-        for link in links {
+        for link in self.stock_links_due(Gateway::retry_due) {
             let Some((gateway, ids, store)) = self.stock_parts(link) else { continue };
             let effects = gateway.retry(now, &ids, &store);
             self.apply(link, effects);
