@@ -1,23 +1,19 @@
 // Two trackers as one over a NATS server: viewers on different nodes share a stream, and who loses its node finds another.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { after, before, test } from "node:test";
 import { startNats } from "../tracker/nats.mjs";
-import { startTestWorld } from "./harness/setup.mjs";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { startTracker } from "./harness/tracker.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
+useTestWorld();
 let nats;
 let nodes;
-
 before(async () => {
   nats = await startNats();
   nodes = await Promise.all([0, 1].map(() => startTracker({ args: ["--cluster", nats.url] })));
-  world = await startTestWorld();
 });
-afterEach(() => world.closeViewers());
 after(async () => {
-  await world?.close();
   for (const node of nodes ?? []) await node.close();
   await nats?.close();
 });

@@ -1,16 +1,11 @@
 // What breaks, breaks for hlswarm only: the viewer plays on.
 import assert from "node:assert/strict";
 import dgram from "node:dgram";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 /** Plays with a small buffer, so that most of the stream is still to come when something breaks. */
 const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };

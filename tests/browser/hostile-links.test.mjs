@@ -1,16 +1,11 @@
 // Hostile peers against pages that were set up for what takes long, or for other viewers than ours.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { attack, swarmsOf } from "./harness/attack.mjs";
-import { startTestWorld } from "./harness/setup.mjs";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const everything = { hlsConfig: { maxBufferLength: 120 } };

@@ -1,16 +1,11 @@
 // A tracker that means harm, beside a good one: it can withhold peers and waste a little, and nothing else.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { harms, startHostileTracker } from "./harness/hostile-tracker.mjs";
-import { startTestWorld } from "./harness/setup.mjs";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

@@ -1,16 +1,11 @@
 // Hostile peers that speak our wire from a script, against real pages: every row of the table in SECURITY.md. The same
 // rows play against the engine alone in tests/hostile_peers.rs.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { attack, openDeaf } from "./harness/attack.mjs";
-import { startTestWorld } from "./harness/setup.mjs";
+import { useTestWorld, world } from "./harness/setup.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };
 

@@ -1,15 +1,10 @@
 // A page that sends wrong bytes, in every way, and what the others play: with signed records and without.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };
 const everything = { hlsConfig: { maxBufferLength: 120 } };

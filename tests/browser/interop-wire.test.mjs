@@ -1,15 +1,10 @@
 // The corners of p2p-media-loader's wire, against the library as it is published.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const keeping = { before: () => (window.watch.keepMessages = true) };
 

@@ -1,16 +1,11 @@
 // One swarm with p2p-media-loader as it is published: pages of both kinds share a stream in both directions.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
+import { test } from "node:test";
 import { startReferenceTracker } from "../../bench/trackers.mjs";
-import { startTestWorld } from "./harness/setup.mjs";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 /** A page of ours that also shares with p2p-media-loader. */
 const ours = (name, url, { p2pOptions = {}, ...options } = {}) =>

@@ -1,14 +1,9 @@
 // Everything that hls.js plays, plays with peers.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 /**
  * Two viewers: the second joins when the first has the beginning, and must get segments from it. What they buffer is

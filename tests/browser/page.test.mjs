@@ -1,15 +1,10 @@
 // What a page gives to hlswarm and takes back: hooks, storage, switches, the end.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };
 

@@ -4,18 +4,13 @@ import { createHmac, randomBytes } from "node:crypto";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import path from "node:path";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { startTracker } from "./harness/tracker.mjs";
 import { startTurn } from "./harness/turn.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 const shortBuffer = { maxBufferLength: 4, maxMaxBufferLength: 4 };
 const everything = { hlsConfig: { maxBufferLength: 120 } };

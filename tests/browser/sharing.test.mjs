@@ -1,15 +1,10 @@
 // Viewers of one stream share it: on demand, live, while seeking, and when hlswarm joins a running player.
 import assert from "node:assert/strict";
-import { after, afterEach, before, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 import { until } from "./harness/world.mjs";
 
-let world;
-before(async () => {
-  world = await startTestWorld();
-});
-afterEach(() => world.closeViewers());
-after(() => world?.close());
+useTestWorld();
 
 test("three viewers of a VOD share it", async () => {
   const url = await world.vod("ts");

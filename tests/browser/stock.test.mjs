@@ -1,10 +1,9 @@
 // Our tracker serves foreign clients: two pages with p2p-media-loader as it is published.
 import assert from "node:assert/strict";
-import { after, test } from "node:test";
-import { startTestWorld } from "./harness/setup.mjs";
+import { test } from "node:test";
+import { useTestWorld, world } from "./harness/setup.mjs";
 
-const world = await startTestWorld();
-after(() => world.close());
+useTestWorld();
 
 test("two p2p-media-loader pages meet and exchange segments through our tracker", async () => {
   const url = await world.vod("ts");

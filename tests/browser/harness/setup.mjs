@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { readFile } from "node:fs/promises";
 import path from "node:path";
+import { after, afterEach, before } from "node:test";
 import { publishLive } from "../../support/live.mjs";
 import { makeHls } from "../../support/media.mjs";
 import { startOrigin } from "../../support/origin.mjs";
@@ -14,7 +15,19 @@ const low = { height: 180, kbps: 500 };
 const high = { height: 288, kbps: 1000 };
 const segmentSeconds = 2;
 
-/** Starts the world of one test file; see `startWorld`. */
+/** The world of the test file that called `useTestWorld`, while its tests run. */
+export let world;
+
+/** Starts `world` before a file's tests, closes what plays after each test, and all of it after the last. */
+export function useTestWorld() {
+  before(async () => {
+    world = await startTestWorld();
+  });
+  afterEach(() => world.closeViewers());
+  after(() => world?.close());
+}
+
+/** Starts a world; see `startWorld`. */
 export async function startTestWorld() {
   const tracker = await startTracker();
   const origin = await startOrigin({ dir: path.join(root, ".cache/media") });

@@ -19,7 +19,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 const HELP: &str = "\
 Simulates swarms of real engines in simulated time and prints a table.
 
-usage: cargo run --release -p hlswarm-sim -- [options]
+usage: npm run sim -- [options]
 
   --scenario NAME|FILE   a file, or the name of a file or folder in tests/sim/scenarios, e.g. faults; may be
                          repeated
