@@ -27,6 +27,8 @@ const SHOW_SPACING: Duration = Duration::from_millis(200);
 const MAX_QUIET: u32 = 1000;
 /// A stock peer takes messages of this size whatever it was configured to send.
 const MESSAGE_BYTES: u32 = 65_535;
+/// What was said to a peer that has not been heard yet may have been lost: it is said once more after this.
+const UNHEARD: Duration = Duration::from_secs(2);
 /// The frame that stands for any sign of life. It says nothing and is counted.
 const LIFE: u8 = 0xff;
 
@@ -112,6 +114,10 @@ pub struct Gateway {
     /// When to tell the peer what we have.
     pub(super) announce_at: Option<Time>,
     told: Option<Command>,
+    /// Whether the peer has said anything.
+    heard: bool,
+    /// Whether what it is told from now on is sure to arrive.
+    listens: bool,
     /// Whether something that was sent may still be in the send buffer.
     pub(super) unsent: bool,
     /// Our state machine wants to know when that has left.
@@ -140,6 +146,8 @@ impl Gateway {
             next_transfer: TransferId(0),
             announce_at: setup.shares.then_some(now),
             told: None,
+            heard: false,
+            listens: false,
             unsent: false,
             probes: Vec::new(),
         };
@@ -228,6 +236,12 @@ impl Gateway {
         ids: &Ids<'_>,
         store: &dyn SegmentStore,
     ) -> Vec<Effect> {
+        if !std::mem::replace(&mut self.heard, true) {
+            // Browsers lose what is sent on a channel before the other side listens, and a stock peer has no word to ask
+            // for it. Who speaks does listen.
+            self.listens = true;
+            self.announce_again_at(now);
+        }
         if !is_framed(message) {
             return vec![Effect::Violation("a message that is neither a command nor bytes".to_owned())];
         }
@@ -341,14 +355,18 @@ impl Gateway {
     }
 
     /// Tells the peer what we have, if it was told something else last.
-    pub fn announce(&mut self, loaded: Vec<u64>, loading: Vec<u64>) -> Vec<Effect> {
+    pub fn announce(&mut self, now: Time, loaded: Vec<u64>, loading: Vec<u64>) -> Vec<Effect> {
         self.announce_at = None;
         let announcement = Command::Announcement { loaded, loading };
         if self.told.as_ref() == Some(&announcement) {
             return Vec::new();
         }
         let effects = self.send(&announcement);
-        self.told = Some(announcement);
+        if std::mem::replace(&mut self.listens, true) {
+            self.told = Some(announcement);
+        } else {
+            self.announce_again_at(now + UNHEARD);
+        }
         effects
     }
 

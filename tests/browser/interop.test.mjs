@@ -35,6 +35,16 @@ test("a stock viewer and one of ours share a VOD in both directions", async () =
   assert.ok(met.length >= 2 && met.every((peer) => peer.startsWith("-PM0203-")), met.join());
 });
 
+test("a stock viewer learns what ours has although the first message of the channel was lost", async () => {
+  const url = await world.vod("ts");
+  const b = await ours("ours", url, { open: { before: () => (window.watch.loseFirst = true) } });
+  await b.until("holds the beginning", ({ buffers }) => buffers >= 15);
+  const c = await stock("comes later", url);
+  await c.until("gets segments from ours", ({ p2pBytes }) => p2pBytes > 300_000);
+  assert.ok((await b.eval(() => window.watch.lost)) > 0);
+  await world.verify([b, c]);
+});
+
 test("one viewer of ours among four stock viewers gets from them and gives to them", async () => {
   const url = await world.vod("ts");
   const viewers = [];

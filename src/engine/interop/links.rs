@@ -110,7 +110,7 @@ impl Engine {
             // What would not be served is not announced: a stock peer has no word for "no more", and asks again at once.
             let (loaded, loading) = if self.swarm.shares() { (loaded, loading) } else { Default::default() };
             let Some(gateway) = self.interop.gateways.get_mut(&link) else { continue };
-            let effects = gateway.announce(loaded, loading);
+            let effects = gateway.announce(self.now, loaded, loading);
             self.apply(link, effects);
         }
     }

@@ -102,6 +102,11 @@ impl World {
         self.gateway.incoming(self.now, message, &ids, &Kept)
     }
 
+    /// The peer is told what we have.
+    fn tells(&mut self, loaded: &[u64]) -> Vec<Effect> {
+        self.gateway.announce(self.now, loaded.to_vec(), Vec::new())
+    }
+
     fn show(&mut self) -> Vec<Effect> {
         let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
         self.gateway.show(self.now, &ids)
@@ -231,9 +236,32 @@ fn announcements_that_come_fast_are_passed_on_at_a_pace() {
 }
 
 #[test]
+fn a_peer_is_told_again_once_it_is_sure_to_listen() {
+    let mut world = World::vod();
+    let ours = announcement(&[0, 2], &[]);
+    assert_eq!(sent(&world.tells(&[0, 2])), std::slice::from_ref(&ours));
+    // Nothing came of it: it may not have listened yet.
+    assert_eq!(world.gateway.announce_due(), Some(world.now + Duration::from_secs(2)));
+    world.hears(&announcement(&[], &[]));
+    assert_eq!(world.gateway.announce_due(), Some(world.now));
+    assert_eq!(sent(&world.tells(&[0, 2])), std::slice::from_ref(&ours));
+    world.hears(&announcement(&[1], &[]));
+    assert_eq!(world.gateway.announce_due(), None);
+    assert_eq!(world.tells(&[0, 2]), []);
+    // One that never says anything is told twice.
+    let mut silent = World::vod();
+    for _ in 0..2 {
+        assert_eq!(sent(&silent.tells(&[0, 2])), std::slice::from_ref(&ours));
+    }
+    assert_eq!(silent.tells(&[0, 2]), []);
+    assert_eq!(silent.gateway.announce_due(), None);
+}
+
+#[test]
 fn when_our_side_ceases_to_serve_the_peer_is_told() {
     let mut world = World::vod();
-    world.gateway.announce(vec![2], Vec::new());
+    world.hears(&announcement(&[], &[]));
+    world.tells(&[2]);
     assert_eq!(world.gateway.announce_due(), None);
     world.says(&Frame::Extension { kind: SHARING, body: vec![0] });
     assert_eq!(world.gateway.announce_due(), Some(world.now));
@@ -432,9 +460,9 @@ fn a_new_request_ends_the_one_before_and_a_cancel_its_own() {
 fn a_refusal_is_an_absence_and_a_busy_one_is_tried_again_first() {
     let mut world = World::vod();
     let ours = announcement(&[0, 2, 4], &[]);
-    let Command::Announcement { loaded, loading } = ours.clone() else { unreachable!() };
-    assert_eq!(sent(&world.gateway.announce(loaded.clone(), loading.clone())), std::slice::from_ref(&ours));
-    assert_eq!(world.gateway.announce(loaded.clone(), loading.clone()), [], "nothing is new");
+    world.hears(&announcement(&[], &[]));
+    assert_eq!(sent(&world.tells(&[0, 2, 4])), std::slice::from_ref(&ours));
+    assert_eq!(world.tells(&[0, 2, 4]), [], "nothing is new");
     assert_eq!(world.gateway.announce_due(), None);
     world.hears(&Command::Request { segment: 4, request: 1, from: 7 });
     let about = Subject { segment: 4, request: 1 };
@@ -448,7 +476,7 @@ fn a_refusal_is_an_absence_and_a_busy_one_is_tried_again_first() {
     let refused = world.says(&Frame::Refuse { transfer: TransferId(5), reason: RefuseReason::Busy });
     assert_eq!(sent(&refused), [Command::Absent(about)]);
     assert_eq!(world.gateway.announce_due(), Some(world.now + Duration::from_secs(1)));
-    assert_eq!(sent(&world.gateway.announce(loaded, loading)), [ours], "although nothing is new");
+    assert_eq!(sent(&world.tells(&[0, 2, 4])), [ours], "although nothing is new");
     world.wait(1000);
     world.hears(&Command::Request { segment: 4, request: 2, from: 0 });
     world.says(&Frame::Refuse { transfer: TransferId(6), reason: RefuseReason::Absent });

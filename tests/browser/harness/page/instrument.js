@@ -26,6 +26,10 @@
     /** Once this many bytes have gone out, nothing more does: a peer that falls silent in the middle. */
     silentAfterBytes: Infinity,
     silent: false,
+    /** Whether what the page sends first on a channel that another opened is lost, as browsers do now and then. */
+    loseFirst: false,
+    /** How many messages were lost so. */
+    lost: 0,
     /** A peer that serves wrong bytes: true to flip one bit in each large message, or a kind of `corruptions`. */
     corrupt: false,
     corrupted: 0,
@@ -90,12 +94,16 @@
     direction.push(copy);
   };
 
+  const unheard = new WeakSet();
   const NativeConnection = window.RTCPeerConnection;
   window.RTCPeerConnection = class extends NativeConnection {
     constructor(...args) {
       super(...args);
       watch.connections.push(this);
-      this.addEventListener("datachannel", ({ channel }) => listen(channel));
+      this.addEventListener("datachannel", ({ channel }) => {
+        if (watch.loseFirst) unheard.add(channel);
+        listen(channel);
+      });
     }
     createDataChannel(...args) {
       const channel = super.createDataChannel(...args);
@@ -115,6 +123,10 @@
 
   const send = RTCDataChannel.prototype.send;
   RTCDataChannel.prototype.send = function (data) {
+    if (unheard.delete(this)) {
+      watch.lost++;
+      return;
+    }
     const bytes = bytesOf(data);
     if (watch.offline) {
       const copy = bytes.slice();
