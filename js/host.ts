@@ -154,8 +154,8 @@ export class Host {
     this.#answers.get(request)?.progress(startedMs, firstMs, loaded, total);
   }
 
-  event(event: Event): void {
-    this.#setup.event(event);
+  event(json: string): void {
+    this.#setup.event(JSON.parse(json));
   }
 
   /** SHA-256, where the browser offers it: pages that did not come over HTTPS have no WebCrypto. */

@@ -353,7 +353,7 @@ export class Session implements Hub, PlayerListener {
 
   #snapshot(): EngineStats {
     const run = this.#run;
-    if (run && !run.host.dead) this.#last = (run.shell.stats() as EngineStats | undefined) ?? this.#last;
+    if (run && !run.host.dead) this.#last = JSON.parse(run.shell.stats() ?? "null") ?? this.#last;
     else if (run) this.#last = { ...this.#last, ...NO_PEERS };
     return this.#last;
   }

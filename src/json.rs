@@ -5,6 +5,9 @@
 //! is all that options, counts and intervals have.
 
 mod read;
+mod write;
+
+pub use write::to_text;
 
 use std::fmt;
 

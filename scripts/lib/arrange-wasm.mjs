@@ -1,6 +1,6 @@
 // Compressors find what is alike when it lies close together, and numbers that are small and few. This changes nothing of
-// what a module does: functions are put in the order of their code, so that those that begin alike are neighbours, and
-// locals are numbered by how often they are used, those of one type in a row.
+// what a module does: functions are put in an order in which neighbours are alike, and locals are numbered by how
+// often they are used, those of one type in a row.
 
 import { encodeNumber, mapSections, Reader, sectionOf } from "./wasm-binary.mjs";
 import { numbersIn, readLocals } from "./wasm-code.mjs";
@@ -18,7 +18,7 @@ const PLAIN_SEGMENT = 0;
 export function arrangeWasm(wasm) {
   const { imported, parameters, types, bodies } = survey(wasm);
   const shortened = bodies.map((body, i) => arrangeLocals(body, parameters[types[i]]));
-  const order = shortened.map((_, i) => i).sort((a, b) => Buffer.compare(shortened[a], shortened[b]));
+  const order = chainAlike(shortened);
   const moved = new Map(order.map((from, to) => [imported + from, imported + to]));
   const numberOf = (index) => moved.get(index) ?? index;
   return mapSections(wasm, (id, content, whole) => {
@@ -32,6 +32,57 @@ export function arrangeWasm(wasm) {
     if (id === START) return sectionOf(id, encodeNumber(numberOf(new Reader(content, 0).number())));
     return whole;
   });
+}
+
+/** Bytes that are compared at once: an instruction or two. */
+const PIECE_BYTES = 4;
+/** Pieces that more functions have are in every neighbourhood anyhow. */
+const MAX_SHARERS = 400;
+
+/** An order in which each function is followed by the one, of those that are left, with which it shares most. */
+function chainAlike(bodies) {
+  const byCode = bodies.map((_, i) => i).sort((a, b) => Buffer.compare(bodies[a], bodies[b]));
+  const pieces = bodies.map(piecesOf);
+  const sharers = new Map();
+  for (const i of byCode) {
+    for (const piece of pieces[i]) {
+      const known = sharers.get(piece);
+      if (known) known.push(i);
+      else sharers.set(piece, [i]);
+    }
+  }
+  const order = [];
+  const left = new Set(byCode);
+  let current = byCode.reduce((a, b) => (bodies[b].length > bodies[a].length ? b : a), byCode[0]);
+  while (left.size > 0) {
+    order.push(current);
+    left.delete(current);
+    current = likest(current) ?? left.values().next().value;
+  }
+  return order;
+
+  function likest(to) {
+    const shared = new Map();
+    for (const piece of pieces[to]) {
+      const others = sharers.get(piece);
+      if (others.length > MAX_SHARERS) continue;
+      for (const other of others) if (left.has(other)) shared.set(other, (shared.get(other) ?? 0) + 1);
+    }
+    let best;
+    let most = 0;
+    for (const [other, count] of shared) {
+      // The share that they have in common of what either has (Jaccard index).
+      const likeness = count / (pieces[to].size + pieces[other].size - count);
+      if (likeness > most) [best, most] = [other, likeness];
+    }
+    return best;
+  }
+}
+
+function piecesOf(body) {
+  const pieces = new Set();
+  for (let at = 0; at + PIECE_BYTES <= body.length; at++) pieces.add(body.readUInt32LE(at));
+  return pieces;
 }
 
 function survey(wasm) {

@@ -91,11 +91,26 @@ function reach(module, panics) {
       }
     }
     if (next.kind === DATA_SYMBOL && next.end > next.start && !live.data.has(next)) {
+      const named = within(module.relocations.DATA, next.start, next.end);
+      if (isLocation(module, next, named)) continue;
       live.data.add(next);
-      follow(within(module.relocations.DATA, next.start, next.end));
+      follow(named);
     }
   }
   return live;
+}
+
+/**
+ * Whether data is a `core::panic::Location`, the place in a source file that a panic tells: a file's name (address and
+ * length), line and column. It is passed on to functions that may panic, and read by nothing that is left.
+ */
+function isLocation({ symbols, data }, { start, end }, named) {
+  if (end - start !== 16 || named.length !== 1 || named[0].at !== start) return false;
+  const file = symbols[named[0].symbol];
+  const length = data.readUInt32LE(start + 4);
+  return (
+    file.kind === DATA_SYMBOL && data.toString("latin1", file.start, file.start + length).endsWith(".rs")
+  );
 }
 
 /** The relocations of a stretch; they are in order. */
@@ -166,6 +181,7 @@ function survey(wasm) {
       });
     }
     if (id === DATA) {
+      found.data = content;
       repeat(reader, () => {
         reader.activeDataAddress();
         const size = reader.number();

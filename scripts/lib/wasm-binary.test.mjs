@@ -15,12 +15,15 @@ const PANIC = "_ZN4core9panicking9panic_fmt17h0123456789abcdefE";
 
 /** The data of the example: what only a panic shows, what is used, what a table slot in the data leads to. */
 const [MESSAGE, USED, POINTER] = ["a message", "used text", "\x01\0\0\0"];
+/** The place in the source that a function with use for it passes on: the file's address and length, line, column. */
+const [FILE, LOCATION] = ["src.rs", "\x16\x04\0\0\x06\0\0\0\x05\0\0\0\x09\0\0\0"];
 const AT = 1024;
+const FILE_AT = MESSAGE.length + USED.length + POINTER.length;
 
 /**
  * Imports `glue.add_1234`. Exports `answer` (calls it) and `fails`, which puts a message together with `format`,
  * calls a panic that would return, and then would call `answer`. `used` reads data that leads to `indirect` over the
- * table. `orphan` is what nobody names.
+ * table, and a location. `orphan` is what nobody names.
  */
 function exampleModule() {
   const functions = {
@@ -28,7 +31,7 @@ function exampleModule() {
     [PANIC]: [0x01],
     // The address of the message, `format` over the table, the panic, then another call.
     fails: [0x41, 0x80, 0x08, 0x1a, 0x41, 2, 0x1a, 0x10, 2, 0x10, 1, 0x1a],
-    used: [0x41, 0x89, 0x08, 0x1a],
+    used: [0x41, 0x89, 0x08, 0x1a, 0x41, 0x9c, 0x08, 0x1a],
     indirect: [0x41, 7, 0x1a],
     format: [0x41, 8, 0x1a],
     orphan: [0x41, 9, 0x1a],
@@ -42,10 +45,10 @@ function exampleModule() {
   /** Where a function's instructions begin, from the start of the section's content. */
   const inCode = (name, offset) =>
     1 + code.slice(0, names.indexOf(name)).reduce((sum, part) => sum + part.length, 0) + 2 + offset;
-  const data = Buffer.from(MESSAGE + USED + POINTER, "latin1");
+  const data = Buffer.from(MESSAGE + USED + POINTER + FILE + LOCATION, "latin1");
   const DATA_HEAD = 1 + 5 + 1;
   const symbolOf = (name) => 1 + names.indexOf(name);
-  const [messageSymbol, usedSymbol] = [1 + names.length, 2 + names.length];
+  const [messageSymbol, usedSymbol, fileSymbol, locationSymbol] = [1, 2, 3, 4].map((n) => n + names.length);
   return Buffer.concat([
     Buffer.from("\0asm\x01\0\0\0", "latin1"),
     sectionOf(1, list(Buffer.of(0x60, 0, 1, 0x7f), Buffer.of(0x60, 0, 0))),
@@ -75,6 +78,8 @@ function exampleModule() {
           ...[
             ["message", 0, MESSAGE.length],
             ["used", MESSAGE.length, USED.length + POINTER.length],
+            ["file", FILE_AT, FILE.length],
+            ["location", FILE_AT + FILE.length, LOCATION.length],
           ].map(([name, offset, size]) =>
             Buffer.concat([numbers(DATA, 0), text(name), numbers(0, offset, size)]),
           ),
@@ -91,12 +96,16 @@ function exampleModule() {
         numbers(0, inCode("fails", 8), symbolOf(PANIC)),
         numbers(0, inCode("fails", 10), symbolOf("answer")),
         numbers(4, inCode("used", 1), usedSymbol, 0),
+        numbers(4, inCode("used", 5), locationSymbol, 0),
       ),
     ),
     custom(
       "reloc.DATA",
       encodeNumber(7),
-      list(numbers(2, DATA_HEAD + MESSAGE.length + USED.length, symbolOf("indirect"))),
+      list(
+        numbers(2, DATA_HEAD + MESSAGE.length + USED.length, symbolOf("indirect")),
+        numbers(5, DATA_HEAD + FILE_AT + FILE.length, fileSymbol, 0),
+      ),
     ),
   ]);
 }
@@ -140,10 +149,11 @@ test("what only panics or nobody needs is removed, what data leads to is kept", 
   assert.deepEqual([panic, format, orphan], [trap, trap, trap]);
   for (const kept of [answer, used, indirect]) assert.notDeepEqual(kept, trap);
   assert.equal(functions, 2);
-  assert.equal(dataBytes, MESSAGE.length);
+  const location = FILE.length + LOCATION.length;
+  assert.equal(dataBytes, MESSAGE.length + location);
   const { memory } = await instantiate(wasm, { add_1234: () => 0 });
-  const text = Buffer.from(memory.buffer, AT, MESSAGE.length + USED.length).toString("latin1");
-  assert.equal(text, "\0".repeat(MESSAGE.length) + USED);
+  const text = Buffer.from(memory.buffer, AT, FILE_AT + location).toString("latin1");
+  assert.equal(text, "\0".repeat(MESSAGE.length) + USED + POINTER + "\0".repeat(location));
 });
 
 test("a module without the linker's notes is refused", () => {
@@ -220,18 +230,31 @@ test("functions and locals in another order do the same", async () => {
     assert.equal(instance.exports.square(6n), 349);
     assert.equal(instance.exports.all(6n), 349 + 40 + 2);
   }
-  const written = [];
-  mapSections(arranged, (id, content, whole) => {
-    const reader = new Reader(content, 0);
-    if (id === 10)
-      for (let left = reader.number(); left > 0; left--) written.push(reader.bytes(reader.number()));
-    return whole;
-  });
-  assert.deepEqual(written, [...written].sort(Buffer.compare), "those that begin alike are neighbours");
   assert.deepEqual(
-    [...written[2].subarray(0, 5)],
+    [...bodiesOf(arranged)[0].subarray(1, 6)],
     [2, 1, I32, 1, I64],
     "unused locals are gone, one run for each type",
+  );
+});
+
+test("functions that are alike become neighbours", async () => {
+  const I32 = 0x7f;
+  const body = (...content) =>
+    Buffer.concat([encodeNumber(content.length + 2), Buffer.of(0, ...content, 0x0b)]);
+  const sum = (number) => body(0x41, number, 0x41, 1, 0x6a, 0x41, 2, 0x6a, 0x41, 3, 0x6a);
+  const product = (number) => body(0x41, number, 0x41, 4, 0x6c, 0x41, 5, 0x6c, 0x41, 6, 0x6c);
+  const module = Buffer.concat([
+    Buffer.from("\0asm\x01\0\0\0", "latin1"),
+    sectionOf(1, list(Buffer.of(0x60, 0, 1, I32))),
+    sectionOf(3, list(...Array(4).fill(Buffer.of(0)))),
+    sectionOf(10, list(sum(10), product(11), sum(12), product(13))),
+  ]);
+  const arranged = arrangeWasm(module);
+  await WebAssembly.compile(arranged);
+  const [ADD, MULTIPLY] = [0x6a, 0x6c];
+  assert.deepEqual(
+    bodiesOf(arranged).map((written) => written[6]),
+    [ADD, ADD, MULTIPLY, MULTIPLY],
   );
 });
 

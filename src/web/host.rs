@@ -73,9 +73,9 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn progress(this: &Host, request: u32, started_ms: f64, first_ms: f64, loaded: f64, total: f64);
 
-    /// An event for the page.
+    /// An event for the page, as JSON text.
     #[wasm_bindgen(method)]
-    pub fn event(this: &Host, event: JsValue);
+    pub fn event(this: &Host, event: &str);
 
     /// SHA-256 of bytes: a promise of an `ArrayBuffer`, or undefined where the browser does not offer it.
     #[wasm_bindgen(method)]

@@ -3,7 +3,6 @@
 use std::rc::Rc;
 
 use js_sys::Uint8Array;
-use serde::Serialize;
 use wasm_bindgen::prelude::*;
 
 use super::dom::{now_ms, then};
@@ -14,6 +13,7 @@ use super::tracker::Tracker;
 use crate::engine::{DeliveryTiming, Event, FetchError, Input, LinkCloseCause, Output, RequestFailure};
 use crate::id::{BlobId, ByteRange, FetchId, LinkId, RequestId, SegmentKey};
 use crate::integrity::{block_digest, shorten};
+use crate::json::to_text;
 
 impl Driver {
     /// Runs one output. The engine is free meanwhile: what this causes may come back through the inbox.
@@ -75,7 +75,7 @@ impl Driver {
         if let Event::SegmentEvicted { key } = event {
             self.from_storage.borrow_mut().remove(key);
         }
-        self.host.event(to_js(event));
+        self.host.event(&to_text(event));
     }
 
     fn start_fetch(&self, fetch: FetchId, key: SegmentKey, url: &str, range: Option<ByteRange>) {
@@ -264,9 +264,4 @@ impl Driver {
         }
         self.report_progress(fetch);
     }
-}
-
-/// A plain JavaScript object. Numbers beyond 2^53 do not occur in what is shown to the page.
-pub fn to_js(value: &impl Serialize) -> JsValue {
-    value.serialize(&serde_wasm_bindgen::Serializer::json_compatible()).unwrap_or(JsValue::UNDEFINED)
 }

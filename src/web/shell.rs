@@ -7,11 +7,10 @@ use wasm_bindgen::prelude::*;
 
 use super::driver::Driver;
 use super::host::Host;
-use super::outputs::to_js;
 use crate::config::Config;
 use crate::engine::{EngineSetup, Input, Playhead, SegmentInfo, TimelineUpdate, TrackKind};
 use crate::id::{ByteRange, RequestId, SegmentKey, TrackId};
-use crate::json::Value;
+use crate::json::{Value, to_text};
 
 /// Numbers that describe one segment in a timeline: discontinuity, sequence, start, duration, range start, range
 /// end (-1 without a range). Times in milliseconds.
@@ -152,9 +151,9 @@ impl Shell {
         self.driver.input(Input::Shutdown);
     }
 
-    /// A snapshot; undefined when the engine broke.
-    pub fn stats(&self) -> JsValue {
-        self.driver.stats().map_or(JsValue::UNDEFINED, |stats| to_js(&stats))
+    /// A snapshot as JSON text; undefined when the engine broke.
+    pub fn stats(&self) -> Option<String> {
+        self.driver.stats().map(|stats| to_text(&stats))
     }
 
     /// Our peer id, as trackers and other viewers see it.
