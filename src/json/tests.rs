@@ -65,6 +65,11 @@ proptest! {
     }
 
     #[test]
+    fn it_serializes_what_it_would_read(value in any_json()) {
+        prop_assert_eq!(to_text(&value), Value::from(value).to_string());
+    }
+
+    #[test]
     fn numbers_of_fifteen_digits_are_exact(digits in 0..1_000_000_000_000_000_u64, places in 0..22_i32) {
         let text = format!("{digits}e-{places}");
         let number: f64 = text.parse().unwrap();
@@ -132,4 +137,64 @@ fn whole_numbers_are_told_from_others() {
     {
         assert_eq!(Value::parse(text).unwrap().as_u64(), whole, "{text}");
     }
+}
+
+#[test]
+fn what_the_page_is_told_is_as_serde_json_has_it() {
+    use crate::engine::{CloseReason, Event, PeerStats, SegmentSource, Stats, TrackerState, TrackerStats};
+    use crate::id::{Id20, SegmentKey, TrackId};
+
+    let peer = Id20(*b"-HS0100-\"\\\n\xff67890abc");
+    let key = SegmentKey { track: TrackId(1), discontinuity: 2, sequence: (1 << 53) - 1 };
+    let loaded =
+        Event::SegmentLoaded { key, source: SegmentSource::P2p, http_bytes: 0, p2p_bytes: 7, duration_ms: 1 };
+    let closed = |reason| Event::PeerClosed { peer, reason };
+    let events = [
+        loaded,
+        closed(CloseReason::Left),
+        closed(CloseReason::Violation("a \"word\"\u{1}".to_owned())),
+        Event::SegmentRefused { key, peers: vec![peer, peer] },
+        Event::SegmentRefused { key, peers: Vec::new() },
+        Event::Error { message: String::new(), fatal: true },
+    ];
+    for event in events {
+        assert_eq!(to_text(&event), serde_json::to_string(&event).unwrap());
+    }
+    let url = "wss://tracker.example/".to_owned();
+    let stats = Stats {
+        peer_list: vec![PeerStats {
+            peer,
+            downloaded_bytes: 1,
+            uploaded_bytes: 2,
+            rtt_ms: None,
+            segments: 3,
+        }],
+        trackers: vec![TrackerStats { url, state: TrackerState::Idle, complete: 1, incomplete: 0 }],
+        upload_left_bytes: Some(5),
+        ..Stats::default()
+    };
+    assert_eq!(to_text(&stats), serde_json::to_string(&stats).unwrap());
+}
+
+#[test]
+fn every_shape_of_serde_is_written_as_serde_json_has_it() {
+    use serde::Serialize;
+    use std::collections::BTreeMap;
+
+    #[derive(Serialize)]
+    enum Shape {
+        Unit,
+        Newtype(u8),
+        Tuple(i8, f32),
+        Struct { a: char },
+    }
+    #[derive(Serialize)]
+    struct Nothing;
+    #[derive(Serialize)]
+    struct Pair(Option<bool>, Option<i64>);
+    let shapes = [Shape::Unit, Shape::Newtype(1), Shape::Tuple(-2, 0.5), Shape::Struct { a: 'é' }];
+    let map = BTreeMap::from([("b", vec![1.5, f64::NAN]), ("a", Vec::new())]);
+    let numbers = BTreeMap::from([(1, ()), (-2, ())]);
+    let all = (shapes, Nothing, Pair(Some(true), None), map, numbers, (1u16, 2i16, 3u32, 4i32));
+    assert_eq!(to_text(&all), serde_json::to_string(&all).unwrap());
 }

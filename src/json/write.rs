@@ -12,7 +12,8 @@ use serde::ser::{
 
 use super::{push_number, push_string};
 
-/// A value as compact JSON, in the form that serde_json gives it. Numbers are exact up to 2^53.
+/// A value as compact JSON, in the form that serde_json gives it, except that 5.0 is written as 5. Numbers are exact up
+/// to 2^53.
 pub fn to_text<T: Serialize + ?Sized>(value: &T) -> String {
     let mut writer = Writer { text: String::new() };
     match value.serialize(&mut writer) {
