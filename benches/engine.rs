@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use hlswarm::engine::{Engine, Input, Output, Placement, Playhead, TimelineUpdate, TrackKind};
 use hlswarm::id::RequestId;
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm::wire::{DataHead, Frame, HaveEntry, HaveState, bitmap, encode, encode_data_head};
 
 use rig::{Remote, Rig, key, segment};
@@ -72,7 +72,7 @@ fn passes(c: &mut Criterion) {
         let mut at = rig.now;
         c.bench_function(&format!("scheduling pass, 50 peers: {name}"), |b| {
             b.iter(|| {
-                at = at + Duration::from_micros(1);
+                at = at + Span::from_micros(1);
                 step(&mut rig.engine, at, playhead(0))
             });
         });
@@ -96,7 +96,7 @@ fn steps(c: &mut Criterion) {
         b.iter(|| {
             turn = !turn;
             let frame = if turn { gone.clone() } else { loaded.clone() };
-            at = at + Duration::from_micros(100);
+            at = at + Span::from_micros(100);
             step(&mut rig.engine, at, Input::Control { link: peers[0].link, frame })
         });
     });
@@ -159,7 +159,7 @@ fn deliveries(c: &mut Criterion) {
     c.bench_function("engine step: a cached segment is delivered", |b| {
         b.iter(|| {
             request += 1;
-            at = at + Duration::from_micros(1);
+            at = at + Span::from_micros(1);
             step(&mut rig.engine, at, Input::Want { request: RequestId(request), key: key(3) })
         });
     });

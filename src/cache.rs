@@ -8,11 +8,10 @@
 
 use crate::sorted::{SortedMap, SortedSet};
 use std::ops::Bound;
-use std::time::Duration;
 
 use crate::config::LoaderConfig;
 use crate::id::{BlobId, SegmentKey, TrackId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// One kept segment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +59,7 @@ pub struct Cache {
     bytes: u64,
     budget_bytes: u64,
     max_count: usize,
-    expiration: Duration,
+    expiration: Span,
 }
 
 impl Cache {
@@ -73,7 +72,7 @@ impl Cache {
             bytes: 0,
             budget_bytes: config.cache_bytes,
             max_count: config.cached_segments_count,
-            expiration: Duration::from_millis(config.cached_segment_expiration),
+            expiration: Span::from_millis(config.cached_segment_expiration),
         }
     }
 

@@ -1,12 +1,11 @@
 //! The WebTorrent messages: what is written parses back, what is hostile is refused, nothing panics.
 
-use std::time::Duration;
-
 use hlswarm::id::{Id20, SwarmId};
 use hlswarm::signal::message::{
     Announce, AnnounceEvent, Announced, Answer, Candidates, MAX_MESSAGE_BYTES, MAX_SDP_BYTES, MessageError,
     Offer, ScrapeEntry, SdpFault, TrackerMessage, check_sdp, push_json_id, push_json_string, report, scrape,
 };
+use hlswarm::time::Span;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
@@ -100,8 +99,8 @@ fn a_reply_is_read_with_all_its_numbers() {
         parse(&reply),
         Ok(TrackerMessage::Announced(Announced {
             swarm: Some(SWARM),
-            interval: Some(Duration::from_secs(120)),
-            min_interval: Some(Duration::from_millis(1500)),
+            interval: Some(Span::from_secs(120)),
+            min_interval: Some(Span::from_millis(1500)),
             complete: 3,
             incomplete: 4,
             trickle: true,
@@ -119,7 +118,7 @@ fn numbers_that_make_no_sense_count_as_missing() {
     }
     let reply = json!({"action": "announce", "interval": 1e300, "incomplete": u64::MAX});
     let Ok(TrackerMessage::Announced(reply)) = parse(&reply) else { panic!("{reply}") };
-    assert_eq!((reply.interval, reply.incomplete), (Some(Duration::from_secs(86_400)), u32::MAX));
+    assert_eq!((reply.interval, reply.incomplete), (Some(Span::from_secs(86_400)), u32::MAX));
 }
 
 #[test]

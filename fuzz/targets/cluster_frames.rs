@@ -2,9 +2,7 @@
 //! return can be read, and what is sent to members is JSON.
 #![no_main]
 
-use std::time::Duration;
-
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::cluster::{Frame, Mesh, Neighbours, NodeId, Peek};
 use hlswarm_tracker::{Limits, Out, Registry};
 use libfuzzer_sys::fuzz_target;
@@ -35,7 +33,7 @@ fuzz_target!(|bytes: &[u8]| {
         let length = usize::from(length[0]) << 8 | usize::from(length[1]);
         let (frame, more) = more.split_at(length.min(more.len()));
         rest = more;
-        now = now + Duration::from_millis(length as u64 % 700);
+        now = now + Span::from_millis(length as u64 % 700);
         out.clear();
         registry.hear(now, &mut rng, frame, &mut out);
         registry.tick_cluster(now, &mut out);

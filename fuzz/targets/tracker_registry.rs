@@ -2,9 +2,7 @@
 //! sent is JSON with an action, every connection hears of its own messages first, and the numbers add up.
 #![no_main]
 
-use std::time::Duration;
-
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::{ConnId, Limits, Out, Registry, SendKind};
 use libfuzzer_sys::fuzz_target;
 use rand_chacha::ChaCha8Rng;
@@ -26,7 +24,7 @@ fuzz_target!(|text: &str| {
         let place = first % CONNECTIONS;
         let conn = conns[usize::from(place)];
         let message = &line[1..];
-        now = now + Duration::from_millis(u64::from(first) * 40);
+        now = now + Span::from_millis(u64::from(first) * 40);
         out.clear();
         match message {
             "bye" => {

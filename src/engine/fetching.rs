@@ -1,10 +1,8 @@
 //! Carries out HTTP downloads: start, response head, bytes, end.
 
-use std::time::Duration;
-
 use crate::id::{ByteRange, FetchId, SegmentKey};
 use crate::schedule::download::{Download, HttpSource, Total};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::HaveState;
 
 use super::Engine;
@@ -65,7 +63,7 @@ fn judge(download: &Download, http: &HttpSource, head: &HttpHead) -> Verdict {
 }
 
 /// After this long hls.js tries a failed segment again.
-const PLAYER_RETRY: Duration = Duration::from_secs(1);
+const PLAYER_RETRY: Span = Span::from_secs(1);
 
 /// Whether a failure before the response may mean that the server takes no `Range` header.
 fn may_be_refused_range(error: &FetchError) -> bool {
@@ -285,7 +283,7 @@ impl Engine {
             // As a CORS preflight would do it. That says nothing of the whole segment, which is asked for at once.
             self.ranges_refused = true;
         } else {
-            let wait = Duration::from_millis(self.config.loader.http_failed_segment_timeout);
+            let wait = Span::from_millis(self.config.loader.http_failed_segment_timeout);
             // What the player waits for is tried again as soon as the player alone would try it.
             let wait = if self.downloads.is_wanted(key) { wait.min(PLAYER_RETRY) } else { wait };
             self.failed.insert(key, (self.now + wait, error));
@@ -319,8 +317,8 @@ impl Engine {
 
     /// Until when each HTTP download must bring something.
     pub(super) fn http_limits(&self) -> impl Iterator<Item = (FetchId, Time)> {
-        let first_byte = Duration::from_millis(self.config.loader.http_timeout_ms);
-        let stall = Duration::from_millis(self.config.loader.http_stall_timeout_ms);
+        let first_byte = Span::from_millis(self.config.loader.http_timeout_ms);
+        let stall = Span::from_millis(self.config.loader.http_stall_timeout_ms);
         self.downloads.iter().filter_map(|download| download.http.as_ref()).map(move |http| {
             let limit = if http.opened { http.last_progress + stall } else { http.started + first_byte };
             (http.fetch, limit)

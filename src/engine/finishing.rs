@@ -1,11 +1,9 @@
 //! Carries out the player's requests and the ends of downloads: deliver, keep, drop.
 
-use std::time::Duration;
-
 use crate::id::{BlobId, Digest, RequestId, SegmentKey};
 use crate::schedule::download::Stage;
 use crate::schedule::downloads::Want;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::HaveState;
 
 use super::io::{DeliveryTiming, Output, Playhead, RequestFailure, TimelineUpdate};
@@ -28,8 +26,8 @@ pub(super) struct Provenance {
 /// What is remembered of a cached segment, to answer the player honestly later.
 #[derive(Clone, Debug)]
 pub(super) struct Kept {
-    first_byte: Duration,
-    total: Duration,
+    first_byte: Span,
+    total: Span,
     finished: Time,
     http_bytes: u64,
     p2p_bytes: u64,
@@ -184,7 +182,7 @@ impl Engine {
         self.missing_since.remove(&key);
         self.failed.remove(&key);
         if let Some(segment) = self.timeline.segment(key) {
-            let played = Duration::from_millis(u64::from(segment.duration_ms));
+            let played = Span::from_millis(u64::from(segment.duration_ms));
             let rate = self.media_rates.entry(key.track).or_default();
             rate.record(len, played);
             if let Some(bps) = rate.bps() {
@@ -196,7 +194,7 @@ impl Engine {
             source: kept.source(),
             http_bytes: kept.http_bytes,
             p2p_bytes: kept.p2p_bytes,
-            duration_ms: kept.total.as_millis() as u64,
+            duration_ms: kept.total.as_millis(),
         }));
         for request in self.downloads.take_wants(key) {
             let timing = kept.timing(self.now);

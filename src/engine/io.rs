@@ -12,10 +12,9 @@
 //! [`poll_output`]: super::Engine::poll_output
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::id::{BlobId, ByteRange, Digest, FetchId, LinkId, RequestId, SegmentKey, TrackId, TrackerId};
-use crate::time::Deadline;
+use crate::time::{Deadline, Span};
 
 use super::event::Event;
 
@@ -491,11 +490,11 @@ pub enum RequestFailure {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DeliveryTiming {
     /// From the request on the network to the first byte.
-    pub first_byte: Duration,
+    pub first_byte: Span,
     /// From the request on the network to the last byte.
-    pub total: Duration,
+    pub total: Span,
     /// How long ago the last byte arrived (zero unless the segment was in the cache).
-    pub age: Duration,
+    pub age: Span,
     /// Bytes of it that came over HTTP.
     pub http_bytes: u64,
     /// Bytes of it that came from peers.

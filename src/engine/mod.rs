@@ -43,7 +43,6 @@ pub use crate::signal::relayed;
 
 use crate::sorted::SortedMap;
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 use rand::{RngExt, SeedableRng};
@@ -55,7 +54,7 @@ use crate::schedule::downloads::Downloads;
 use crate::schedule::throughput::RateEstimate;
 use crate::signal::Signal;
 use crate::swarm::{Swarm, SwarmNotice};
-use crate::time::{Deadline, Time, Wake};
+use crate::time::{Deadline, Span, Time, Wake};
 use crate::timeline::Timeline;
 use crate::wire::GoodbyeReason;
 
@@ -326,8 +325,8 @@ impl Engine {
         }
     }
 
-    fn draw_interval(&self) -> Duration {
-        Duration::from_millis(self.config.loader.http_download_probability_interval)
+    fn draw_interval(&self) -> Span {
+        Span::from_millis(self.config.loader.http_download_probability_interval)
     }
 
     /// Lets every machine whose time has come do its work.

@@ -1,10 +1,9 @@
 //! Carries out what concerns peers: tracker and link inputs, transfers, arriving frames.
 
-use std::time::Duration;
-
 use crate::id::{LinkId, PeerId, SegmentKey};
 use crate::random::ChaCha8Rng;
 use crate::swarm::{Swarm, SwarmNotice, SwarmOut};
+use crate::time::Span;
 use crate::wire::{GoodbyeReason, RefuseReason};
 
 use super::io::{Input, Output};
@@ -12,9 +11,9 @@ use super::store::Store;
 use super::{Engine, Event, Totals};
 
 /// A peer that refused a segment because it was busy is asked again after this long.
-pub(super) const BUSY_PAUSE: Duration = Duration::from_millis(700);
+pub(super) const BUSY_PAUSE: Span = Span::from_millis(700);
 /// A peer that failed to bring a segment is not asked for the same one again for this long.
-pub(super) const FAILED_PAUSE: Duration = Duration::from_secs(10);
+pub(super) const FAILED_PAUSE: Span = Span::from_secs(10);
 impl Engine {
     /// The swarm with what its calls need, as separate borrows.
     pub(super) fn swarm_parts(&mut self) -> (&mut Swarm, Store<'_>, SwarmOut<'_>) {

@@ -5,7 +5,6 @@
 //! takes the slot of one that can wait.
 
 use crate::sorted::{SortedSet, sort_by_key};
-use std::time::Duration;
 
 use rand::RngExt;
 
@@ -15,20 +14,20 @@ use crate::schedule::download::Download;
 use crate::schedule::policy::{
     self, CONNECT_GRACE, Choice, Company, HttpReason, Item, Progress, Review, View,
 };
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::Engine;
 use super::io::{FetchError, RequestFailure};
 use super::queue::Queued;
 
 /// A tracker that has not answered after this long is not waited for.
-const TRACKER_GRACE: Duration = Duration::from_secs(2);
+const TRACKER_GRACE: Span = Span::from_secs(2);
 /// A peer that has not said what it has so long after its handshake has nothing.
-const SNAPSHOT_GRACE: Duration = Duration::from_millis(500);
+const SNAPSHOT_GRACE: Span = Span::from_millis(500);
 /// Downloads from peers are looked after so often.
-const LOOK_AFTER: Duration = Duration::from_millis(300);
+const LOOK_AFTER: Span = Span::from_millis(300);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
-const SLOW_HTTP: Duration = Duration::from_millis(2500);
+const SLOW_HTTP: Span = Span::from_millis(2500);
 
 impl Engine {
     /// One pass over everything that is wanted or may be wanted soon.
@@ -61,9 +60,9 @@ impl Engine {
         self.plan_at = Some(self.plan_at.map_or(at, |planned| planned.min(at)));
     }
 
-    fn plan_again_in(&mut self, wait: Duration) {
+    fn plan_again_in(&mut self, wait: Span) {
         // Never at the same moment again: a wait of zero would spin.
-        self.plan_again_at(self.now + wait.max(Duration::from_millis(10)));
+        self.plan_again_at(self.now + wait.max(Span::from_millis(10)));
     }
 
     fn forget_old_marks(&mut self) {
@@ -91,7 +90,7 @@ impl Engine {
     /// Peers count once one has said what it has: before that, everything looks as if nobody had it, and an election
     /// would be won by default. `None` without peers.
     fn company_of_peers(&self) -> Option<Company> {
-        let mut waiting: Option<Duration> = None;
+        let mut waiting: Option<Span> = None;
         for peer in self.swarm.peers() {
             let left = SNAPSHOT_GRACE.saturating_sub(self.now.since(peer.since));
             // What a peer has comes first, where its player is comes last.
@@ -110,7 +109,7 @@ impl Engine {
             return;
         }
         let until = Time::from_millis(self.config.loader.http_download_initial_timeout);
-        let patience = Duration::from_millis(self.config.loader.http_download_initial_timeout_per_segment);
+        let patience = Span::from_millis(self.config.loader.http_download_initial_timeout_per_segment);
         let needed = queue.iter().find(|queued| queued.ahead_of_want == 0 && queued.priority == 0);
         let waited = needed.and_then(|queued| self.waiting_since(queued.key));
         let over = self.now >= until
@@ -207,7 +206,7 @@ impl Engine {
 
     fn replace_by_http(&mut self, queued: &Queued, reason: &str) {
         if !self.make_room_for_http(queued) {
-            self.plan_again_in(Duration::from_millis(200));
+            self.plan_again_in(Span::from_millis(200));
             return;
         }
         self.cancel_transfers(queued.key);
@@ -259,7 +258,7 @@ impl Engine {
     fn fail_blocked(&mut self, key: SegmentKey) {
         let Some((_, error)) = self.failed.get(&key).cloned() else {
             // Offline: the shell's fetch would fail at once, and the player would count it as a try.
-            return self.plan_again_in(Duration::from_millis(500));
+            return self.plan_again_in(Span::from_millis(500));
         };
         self.abandon(key);
         self.fail_wants(key, RequestFailure::Http(error));
@@ -273,7 +272,7 @@ impl Engine {
         if self.downloads.http_count() < limit || urgent && self.make_room_for_http(queued) {
             self.start_http(queued.key);
         } else {
-            self.plan_again_in(Duration::from_millis(500));
+            self.plan_again_in(Span::from_millis(500));
         }
     }
 

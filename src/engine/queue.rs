@@ -1,7 +1,7 @@
 //! What the player wants and will want next, and what others are told of it.
 
 use crate::sorted::SortedSet;
-use std::time::Duration;
+use crate::time::Span;
 
 use crate::config::Coordination;
 use crate::id::{ByteRange, SegmentKey, TrackId};
@@ -18,8 +18,8 @@ pub(super) struct Queued {
     pub(super) key: SegmentKey,
     pub(super) priority: u32,
     pub(super) ahead_of_want: u32,
-    pub(super) need_in: Duration,
-    pub(super) duration: Duration,
+    pub(super) need_in: Span,
+    pub(super) duration: Span,
     pub(super) expected_bytes: Option<u64>,
 }
 
@@ -80,9 +80,9 @@ impl Engine {
         for (head, wanted) in self.queue_heads() {
             let playing = self.playing(position_ms, head.track);
             let base = playing.and_then(|playing| self.timeline.distance(playing, head)).unwrap_or(0);
-            let mut need_without_playhead = Duration::ZERO;
+            let mut need_without_playhead = Span::ZERO;
             for (index, segment) in (0u32..).zip(self.timeline.forward(head, count)) {
-                let duration = Duration::from_millis(u64::from(segment.duration_ms));
+                let duration = Span::from_millis(u64::from(segment.duration_ms));
                 let need_in = need_in(segment.start_ms).unwrap_or(need_without_playhead);
                 need_without_playhead += duration;
                 let key = segment.key;
@@ -114,8 +114,8 @@ impl Engine {
                 key,
                 priority: playing.and_then(|playing| self.timeline.distance(playing, key)).unwrap_or(0),
                 ahead_of_want: 0,
-                need_in: need_in.unwrap_or(Duration::ZERO),
-                duration: Duration::from_millis(u64::from(segment.duration_ms)),
+                need_in: need_in.unwrap_or(Span::ZERO),
+                duration: Span::from_millis(u64::from(segment.duration_ms)),
                 expected_bytes: self.expected_bytes(key),
             });
         }

@@ -6,8 +6,6 @@
 //! and the origin's bytes tell who was wrong: those who vouched for it are banned; those who only passed on what was still
 //! arriving, or what they had themselves believed, when it happens again.
 
-use std::time::Duration;
-
 use rand::RngExt;
 
 use crate::config::IntegrityMode;
@@ -16,6 +14,7 @@ use crate::integrity::claims::{Voice, Weight, check_probability, origin_of, weig
 use crate::integrity::{BLOCK_BYTES, block_count, segment_digest};
 use crate::schedule::download::{Stage, Suspect, Total};
 use crate::swarm::SwarmOut;
+use crate::time::Span;
 use crate::wire::Claim;
 
 use super::Engine;
@@ -26,9 +25,9 @@ use super::io::{HttpHead, Output, Placement};
 /// What is fetched from the origin to be compared, in bytes.
 const SPOT_BYTES: u64 = 16 * 1024;
 /// How long it may take.
-const SPOT_LIMIT: Duration = Duration::from_secs(3);
+const SPOT_LIMIT: Span = Span::from_secs(3);
 /// How long a complete segment waits for what peers say of it: whoever forwarded it is complete a moment earlier.
-const LISTEN_FOR: Duration = Duration::from_millis(250);
+const LISTEN_FOR: Span = Span::from_millis(250);
 
 impl Engine {
     /// All blocks of a complete segment are hashed: decides whether it is believed.

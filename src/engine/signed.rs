@@ -161,7 +161,7 @@ impl Engine {
             return;
         }
         let error = FetchError::Network("the origin's bytes are not the signed ones".to_owned());
-        let wait = std::time::Duration::from_millis(self.config.loader.http_failed_segment_timeout);
+        let wait = crate::time::Span::from_millis(self.config.loader.http_failed_segment_timeout);
         self.failed.insert(key, (self.now + wait, error));
         self.abandon(key);
         self.fail_wants(key, RequestFailure::Unsigned);

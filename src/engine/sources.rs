@@ -1,7 +1,5 @@
 //! Which peer a segment, or a part of it, is asked of.
 
-use std::time::Duration;
-
 use crate::config::Coordination;
 use crate::id::{LinkId, SegmentKey};
 use crate::integrity::BLOCK_BYTES;
@@ -9,6 +7,7 @@ use crate::schedule::election::{self, Sight};
 use crate::schedule::policy::{PREFETCH_SEGMENTS, PeerSpan};
 use crate::schedule::throughput::span_for;
 use crate::swarm::is_strong;
+use crate::time::Span;
 use crate::wire::HaveState;
 
 use super::Engine;
@@ -17,11 +16,11 @@ use super::peering::BUSY_PAUSE;
 use super::queue::Queued;
 
 /// One peer that needs longer than this for the rest of its part gets help.
-const WORTH_HELP: Duration = Duration::from_millis(600);
+const WORTH_HELP: Span = Span::from_millis(600);
 /// A peer that is getting a segment from peers itself counts as so much slower than its rate.
-const RELAYED: Duration = Duration::from_millis(150);
+const RELAYED: Span = Span::from_millis(150);
 /// A peer that brings nothing for this long is left for another that may.
-const SILENT: Duration = Duration::from_millis(700);
+const SILENT: Span = Span::from_millis(700);
 /// No part is smaller than this.
 const LEAST_PART_BYTES: u64 = 64 * 1024;
 /// Peers that one segment is fetched from at a time.
@@ -116,7 +115,7 @@ impl Engine {
         if !self.may_share(key) {
             return None;
         }
-        let mut best: Option<((Duration, u64), LinkId, PeerSpan)> = None;
+        let mut best: Option<((Span, u64), LinkId, PeerSpan)> = None;
         for (link, state) in self.swarm.holders(key) {
             if state == HaveState::Gone || complete_only && state != HaveState::Loaded {
                 continue;

@@ -1,12 +1,10 @@
 //! Carries out transfers from peers: requests, acceptances, arriving bytes, ends.
 
-use std::time::Duration;
-
 use crate::id::{LinkId, SegmentKey, TransferId};
 use crate::integrity::{BLOCK_BYTES, block_count};
 use crate::schedule::download::{PeerSource, Total};
 use crate::swarm::{DataArrival, SwarmOut};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::HaveState;
 
 use super::Engine;
@@ -228,7 +226,7 @@ impl Engine {
     }
 
     /// A transfer brings nothing more. With a pause its peer is not asked for the same segment for that long.
-    pub(super) fn transfer_ended(&mut self, link: LinkId, transfer: TransferId, pause: Option<Duration>) {
+    pub(super) fn transfer_ended(&mut self, link: LinkId, transfer: TransferId, pause: Option<Span>) {
         let Some(key) = self.downloads.unbind_transfer(link, transfer) else { return };
         if let Some(pause) = pause {
             self.shunned.insert((key, link), self.now + pause);

@@ -7,14 +7,12 @@
 //! The stock decoder trusts everything. This one bounds every count by the bytes that are there, knows only the closed
 //! set below, and skips fields that it does not know.
 
-use std::time::Duration;
-
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// The longest payload that is joined from parts, in bytes. A list of all segments of a day has less.
 pub const MAX_JOINED_BYTES: usize = 64 * 1024;
 /// Parts of a command that are further apart than this do not belong together.
-pub const JOIN_TIMEOUT: Duration = Duration::from_secs(5);
+pub const JOIN_TIMEOUT: Span = Span::from_secs(5);
 /// What a message has beside its part of a payload.
 const FRAME_BYTES: usize = 8;
 /// JavaScript's largest exact integer: no id, number of bytes or request beyond it can come from a stock peer.

@@ -1,11 +1,9 @@
 //! Between one stock peer and our own peer state machine: what either says, in the other's words.
 
-use std::time::Duration;
-
 use crate::id::{PeerId, SegmentKey, SwarmId, TransferId};
 use crate::sorted::SortedMap;
 use crate::swarm::SegmentStore;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{
     Capabilities, DataHead, Frame, HaveEntry, HaveState, MAX_HAVE_BITS, MAX_HAVE_ENTRIES, MAX_VERSION,
     MIN_VERSION, RefuseReason, SHARING, bitmap, decode, encode,
@@ -19,16 +17,16 @@ use super::uploads::{Serving, Waiting};
 const MAX_ANNOUNCED: usize = 16 * 1024;
 /// A request that was cancelled before its first byte blocks the link no longer than this. Until then a stock peer may
 /// still begin to answer it.
-const SETTLE: Duration = Duration::from_secs(3);
+const SETTLE: Span = Span::from_secs(3);
 /// A stock peer announces everything anew with each segment that it gets or begins to fetch, and a fast one gets very
 /// many: only what it had to say last is passed on, no faster than this ...
-const SHOW_SPACING: Duration = Duration::from_millis(200);
+const SHOW_SPACING: Span = Span::from_millis(200);
 /// ... and of what says nothing to our side no more is taken in that time.
 const MAX_QUIET: u32 = 1000;
 /// A stock peer takes messages of this size whatever it was configured to send.
 const MESSAGE_BYTES: u32 = 65_535;
 /// What was said to a peer that has not been heard yet may have been lost: it is said once more after this.
-const UNHEARD: Duration = Duration::from_secs(2);
+const UNHEARD: Span = Span::from_secs(2);
 /// The frame that stands for any sign of life. It says nothing and is counted.
 const LIFE: u8 = 0xff;
 

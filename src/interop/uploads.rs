@@ -1,10 +1,8 @@
 //! What a stock peer asks of us.
 
-use std::time::Duration;
-
 use crate::id::TransferId;
 use crate::swarm::SegmentStore;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{DataHead, Frame, RefuseReason, decode_data_head};
 
 use super::command::{Command, Subject};
@@ -13,13 +11,13 @@ use super::ids::Ids;
 
 /// A stock peer has no word for "busy", and a segment that is said to be absent it no longer expects of us but asks for
 /// the next one at once. So a request that cannot be served now is tried again after this long ...
-const RETRY: Duration = Duration::from_millis(250);
+const RETRY: Span = Span::from_millis(250);
 /// ... and so often: a stock peer waits two seconds. Then the segment is absent, and after a second it is there again.
 const TRIES: u32 = 5;
-const BUSY: Duration = Duration::from_secs(1);
+const BUSY: Span = Span::from_secs(1);
 /// A stock peer does not know how many requests we take. They are passed on no faster than this; with a cancel for each
 /// that is within `limits.requestsPerSecond`.
-const SPACING: Duration = Duration::from_millis(110);
+const SPACING: Span = Span::from_millis(110);
 
 /// A request that waits to be passed on.
 #[derive(Clone, Copy, Debug)]

@@ -1,10 +1,8 @@
 //! One segment on its way: where its bytes come from and which have arrived.
 
-use std::time::Duration;
-
 use crate::id::{BlobId, ByteRange, Digest, FetchId, LinkId, PeerId, SegmentKey, TransferId};
 use crate::integrity::{BLOCK_BYTES, block_count};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::policy::IDLE_LIMIT;
 use super::ranges::RangeSet;
@@ -90,7 +88,7 @@ impl PeerSource {
         let span = now.since(self.first_byte?);
         let mut rate = RateEstimate::default();
         // The first chunk marks the start of the measurement, so it takes a little more than one.
-        (span >= Duration::from_millis(20)).then(|| rate.record(self.received, span))?;
+        (span >= Span::from_millis(20)).then(|| rate.record(self.received, span))?;
         rate.bps()
     }
 }
@@ -244,12 +242,12 @@ impl Download {
 
     /// How long until the last byte if the sources go on as they do: as long as the slowest needs for its part. `None`
     /// when a source is not measured or has been silent for [`IDLE_LIMIT`], or some bytes are not asked of anybody.
-    pub fn time_left(&self, now: Time, expected_bytes: Option<u64>) -> Option<Duration> {
+    pub fn time_left(&self, now: Time, expected_bytes: Option<u64>) -> Option<Span> {
         let end = self.total.bytes().or(expected_bytes)?;
         if self.unasked(end).is_some() {
             return None;
         }
-        let mut longest = Duration::ZERO;
+        let mut longest = Span::ZERO;
         for source in &self.peers {
             let left = source.end.min(end).saturating_sub(source.next());
             if left == 0 {

@@ -4,23 +4,22 @@
 //! Coordination chooses *who* within them. Deadlines, not zones, decide when HTTP must take over: the time of need
 //! less twice the expected HTTP download and a margin.
 
-use std::time::Duration;
-
 use crate::config::{Coordination, LoaderConfig};
+use crate::time::Span;
 
 use super::throughput::span_for;
 
 /// Kept free before the time of need, for what no estimate knows: a slow first byte, a busy main thread.
-const MARGIN: Duration = Duration::from_millis(500);
+const MARGIN: Span = Span::from_millis(500);
 /// How long links are given to come up before a viewer whose tracker promised company goes on alone.
-pub const CONNECT_GRACE: Duration = Duration::from_secs(4);
+pub const CONNECT_GRACE: Span = Span::from_secs(4);
 /// Segments beyond those the player has asked for that are fetched ahead under coordination. More would be fetched
 /// for viewers that leave before they watch it.
 pub const PREFETCH_SEGMENTS: u32 = 2;
 /// The narrowest election slot: an announcement needs about this long to reach the neighbours.
-const NARROWEST_SLOT: Duration = Duration::from_millis(150);
+const NARROWEST_SLOT: Span = Span::from_millis(150);
 /// How often a download that is close to its deadline is looked at.
-const CLOSE_LOOK: Duration = Duration::from_millis(200);
+const CLOSE_LOOK: Span = Span::from_millis(200);
 /// Without any measurement HTTP is taken to fetch a segment in this fraction of its duration.
 const UNKNOWN_HTTP_FRACTION: u32 = 3;
 
@@ -33,7 +32,7 @@ pub enum Company {
     /// [`CONNECT_GRACE`].
     Expected {
         /// How long to go on expecting.
-        left: Duration,
+        left: Span,
     },
     /// At least one peer is connected.
     Connected,
@@ -60,13 +59,13 @@ pub struct Item {
     /// How many segments it lies beyond what the player has asked for; 0 if the player waits for it.
     pub ahead_of_want: u32,
     /// How long until the player needs it.
-    pub need_in: Duration,
+    pub need_in: Span,
     /// Its duration.
-    pub duration: Duration,
+    pub duration: Span,
     /// Its size in bytes, if it can be told.
     pub expected_bytes: Option<u64>,
     /// How long it has been known to be missing.
-    pub missing_for: Duration,
+    pub missing_for: Span,
     /// Our election slot for it.
     pub slot: u32,
     /// Whether HTTP failed for it less than `httpFailedSegmentTimeout` ago.
@@ -83,7 +82,7 @@ pub enum PeerSpan {
     /// It has not delivered anything yet.
     Unknown,
     /// By its measured rate and what it is doing already.
-    About(Duration),
+    About(Span),
 }
 
 /// Why a segment is fetched over HTTP.
@@ -107,14 +106,14 @@ pub enum Choice {
     /// From the best peer.
     Peer,
     /// From nowhere yet; look again after this time.
-    Wait(Duration),
+    Wait(Span),
     /// Nothing to do until something changes.
     Idle,
 }
 
 impl View<'_> {
     /// The expected time of a whole HTTP download.
-    pub fn http_span(&self, expected_bytes: Option<u64>, duration: Duration) -> Duration {
+    pub fn http_span(&self, expected_bytes: Option<u64>, duration: Span) -> Span {
         match (self.http_bps, expected_bytes) {
             (Some(bps), Some(bytes)) => span_for(bytes, bps),
             _ => duration / UNKNOWN_HTTP_FRACTION,
@@ -122,7 +121,7 @@ impl View<'_> {
     }
 
     /// How long HTTP can still wait before a segment needed in `need_in` is in danger.
-    pub fn http_slack(&self, need_in: Duration, http_span: Duration) -> Duration {
+    pub fn http_slack(&self, need_in: Span, http_span: Span) -> Span {
         need_in.saturating_sub(http_span * 2 + MARGIN)
     }
 
@@ -194,13 +193,13 @@ impl View<'_> {
         let http_span = self.http_span(item.expected_bytes, item.duration);
         match self.http_slack(item.need_in, http_span) {
             // Too late to coordinate: whoever needs it will ask for it.
-            Duration::ZERO => Choice::Idle,
+            Span::ZERO => Choice::Idle,
             slack => self.elected(item, slack),
         }
     }
 
     /// Whether it is our turn to fetch a segment that nobody has.
-    fn elected(&self, item: &Item, slack: Duration) -> Choice {
+    fn elected(&self, item: &Item, slack: Span) -> Choice {
         let wanted = item.ahead_of_want == 0;
         let otherwise = if wanted { Choice::Wait(slack) } else { Choice::Idle };
         let required = item.priority <= self.loader.required_segments_priority && wanted;
@@ -214,16 +213,16 @@ impl View<'_> {
         }
         let turn = slot_width(self.loader, slack) * item.slot;
         match turn.saturating_sub(item.missing_for) {
-            Duration::ZERO if !item.http_blocked => Choice::Http(HttpReason::Elected),
-            Duration::ZERO => otherwise,
+            Span::ZERO if !item.http_blocked => Choice::Http(HttpReason::Elected),
+            Span::ZERO => otherwise,
             left => Choice::Wait(if wanted { left.min(slack) } else { left }),
         }
     }
 }
 
 /// How long one election slot lasts: the draw interval of the settings, compressed when time is short.
-fn slot_width(loader: &LoaderConfig, slack: Duration) -> Duration {
-    let interval = Duration::from_millis(loader.http_download_probability_interval);
+fn slot_width(loader: &LoaderConfig, slack: Span) -> Span {
+    let interval = Span::from_millis(loader.http_download_probability_interval);
     (slack / 6).min(interval).max(NARROWEST_SLOT.min(interval))
 }
 
@@ -231,16 +230,16 @@ fn slot_width(loader: &LoaderConfig, slack: Duration) -> Duration {
 #[derive(Clone, Copy, Debug)]
 pub struct Progress {
     /// How long until the player needs the segment.
-    pub need_in: Duration,
+    pub need_in: Span,
     /// Whether the player waits for it, or would be short without it.
     pub required: bool,
     /// How long it has been running.
-    pub running_for: Duration,
+    pub running_for: Span,
     /// How long until the last byte, by the slowest of its sources; `None` if that cannot be told: a source is not
     /// measured yet or sends nothing, or nobody brings some of the bytes.
-    pub left: Option<Duration>,
+    pub left: Option<Span>,
     /// How long HTTP would take for what it would have to fetch.
-    pub http_span: Duration,
+    pub http_span: Span,
     /// Whether HTTP failed for it less than `httpFailedSegmentTimeout` ago.
     pub http_blocked: bool,
 }
@@ -249,7 +248,7 @@ pub struct Progress {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Review {
     /// Let it run; look again after this time.
-    Keep(Duration),
+    Keep(Span),
     /// HTTP takes over.
     Fallback(&'static str),
     /// This peer is given up; another source is chosen afresh.
@@ -259,7 +258,7 @@ pub enum Review {
 impl View<'_> {
     /// Judges a running download from a peer. One that will make it is never aborted.
     pub fn review(&self, progress: &Progress) -> Review {
-        let limit = Duration::from_millis(self.loader.p2p_segment_download_timeout);
+        let limit = Span::from_millis(self.loader.p2p_segment_download_timeout);
         if progress.running_for >= limit {
             return Review::GiveUp("p2pSegmentDownloadTimeout passed");
         }
@@ -287,7 +286,7 @@ impl View<'_> {
 }
 
 /// A source without a byte for this long is not counted on.
-pub const IDLE_LIMIT: Duration = Duration::from_millis(1000);
+pub const IDLE_LIMIT: Span = Span::from_millis(1000);
 
 /// Whether a random HTTP download is due, as the settings define it: with probability
 /// `httpDownloadProbability` x candidates one of them is fetched. `roll` and `pick` are uniform in 0..1.

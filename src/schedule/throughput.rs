@@ -1,6 +1,6 @@
 //! How fast bytes come.
 
-use std::time::Duration;
+use crate::time::Span;
 
 /// An estimate of a transfer rate from finished or running transfers: an exponentially weighted mean in which a
 /// transfer counts by its duration, so that many tiny transfers do not drown one long one.
@@ -17,7 +17,7 @@ const SHORTEST_SECONDS: f64 = 0.005;
 
 impl RateEstimate {
     /// Learns that `bytes` took `span`.
-    pub fn record(&mut self, bytes: u64, span: Duration) {
+    pub fn record(&mut self, bytes: u64, span: Span) {
         if bytes == 0 {
             return;
         }
@@ -54,8 +54,8 @@ fn half_to_the(exponent: f64) -> f64 {
 }
 
 /// How long `bytes` take at `bps`.
-pub fn span_for(bytes: u64, bps: u64) -> Duration {
-    Duration::from_micros((bytes.saturating_mul(8_000_000)).checked_div(bps.max(1)).unwrap_or(u64::MAX))
+pub fn span_for(bytes: u64, bps: u64) -> Span {
+    Span::from_micros((bytes.saturating_mul(8_000_000)).checked_div(bps.max(1)).unwrap_or(u64::MAX))
 }
 
 #[cfg(test)]
@@ -66,10 +66,10 @@ mod tests {
     fn follows_a_change_and_ignores_nothing_known() {
         let mut rate = RateEstimate::default();
         assert_eq!(rate.bps(), None);
-        rate.record(1_000_000, Duration::from_secs(1));
+        rate.record(1_000_000, Span::from_secs(1));
         assert_eq!(rate.bps(), Some(8_000_000));
         for _ in 0..20 {
-            rate.record(100_000, Duration::from_secs(2));
+            rate.record(100_000, Span::from_secs(2));
         }
         let now = rate.bps().expect("known");
         assert!((400_000..1_000_000).contains(&now), "{now}");
@@ -87,7 +87,7 @@ mod tests {
 
     #[test]
     fn spans() {
-        assert_eq!(span_for(1_000_000, 8_000_000), Duration::from_secs(1));
-        assert_eq!(span_for(1, 0), Duration::from_secs(8));
+        assert_eq!(span_for(1_000_000, 8_000_000), Span::from_secs(1));
+        assert_eq!(span_for(1, 0), Span::from_secs(8));
     }
 }

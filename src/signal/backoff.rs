@@ -1,21 +1,19 @@
 //! How long to wait before a tracker is tried again, and how often something may happen.
 
-use std::time::Duration;
-
 use crate::random::ChaCha8Rng;
 use rand::RngExt;
 
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// First wait, before jitter.
-const FIRST: Duration = Duration::from_secs(1);
+const FIRST: Span = Span::from_secs(1);
 /// Longest wait, before jitter, while an outage is short: a tracker that comes back finds all its viewers within
 /// fifteen seconds.
-const SHORT_OUTAGE_CAP: Duration = Duration::from_secs(10);
+const SHORT_OUTAGE_CAP: Span = Span::from_secs(10);
 /// From here on an outage is long.
-const LONG_OUTAGE_AFTER: Duration = Duration::from_secs(300);
+const LONG_OUTAGE_AFTER: Span = Span::from_secs(300);
 /// The wait in a long outage, before jitter: at most sixty seconds with it.
-const LONG_OUTAGE_WAIT: Duration = Duration::from_secs(40);
+const LONG_OUTAGE_WAIT: Span = Span::from_secs(40);
 
 /// The waits between attempts at one tracker: 1 s, doubling to 10 s, and 40 s once it has been away for five minutes,
 /// each times a random factor of 0.5 to 1.5 so that viewers do not come back in step.
@@ -32,12 +30,12 @@ impl Backoff {
     }
 
     /// Counts a failure and gives the wait that follows it.
-    pub(super) fn next_wait(&mut self, now: Time, rng: &mut ChaCha8Rng) -> Duration {
+    pub(super) fn next_wait(&mut self, now: Time, rng: &mut ChaCha8Rng) -> Span {
         let down_since = *self.down_since.get_or_insert(now);
         let base = if now.since(down_since) >= LONG_OUTAGE_AFTER {
             LONG_OUTAGE_WAIT
         } else {
-            FIRST.saturating_mul(1 << self.failures.min(10)).min(SHORT_OUTAGE_CAP)
+            (FIRST * (1 << self.failures.min(10))).min(SHORT_OUTAGE_CAP)
         };
         self.failures = self.failures.saturating_add(1);
         base.mul_f64(rng.random_range(0.5..1.5))
@@ -48,20 +46,20 @@ impl Backoff {
 #[derive(Clone, Debug)]
 pub(super) struct Bucket {
     burst: u32,
-    every: Duration,
+    every: Span,
     tokens: u32,
     refilled: Time,
 }
 
 impl Bucket {
     /// A full bucket of `burst` tokens that gains one in each `every`.
-    pub(super) const fn new(burst: u32, every: Duration) -> Bucket {
+    pub(super) const fn new(burst: u32, every: Span) -> Bucket {
         Bucket { burst, every, tokens: burst, refilled: Time::ZERO }
     }
 
     /// Takes a token, if there is one.
     pub(super) fn take(&mut self, now: Time) -> bool {
-        let gained = now.since(self.refilled).as_micros() as u64 / (self.every.as_micros() as u64).max(1);
+        let gained = now.since(self.refilled).as_micros() / self.every.as_micros().max(1);
         let missing = self.burst - self.tokens;
         if gained >= u64::from(missing) {
             self.tokens = self.burst;
@@ -98,7 +96,7 @@ mod tests {
             let mut now = Time::ZERO + first;
             while now < Time::from_millis(280_000) {
                 let wait = backoff.next_wait(now, &mut rng);
-                assert!(wait <= Duration::from_secs(15), "{wait:?} at {now}");
+                assert!(wait <= Span::from_secs(15), "{wait:?} at {now}");
                 now = now + wait;
             }
             let wait = backoff.next_wait(Time::from_millis(400_000), &mut rng);
@@ -125,12 +123,12 @@ mod tests {
             backoff.next_wait(Time::ZERO, &mut rng);
         }
         backoff.reset();
-        assert!(backoff.next_wait(Time::from_millis(900_000), &mut rng) < Duration::from_millis(1500));
+        assert!(backoff.next_wait(Time::from_millis(900_000), &mut rng) < Span::from_millis(1500));
     }
 
     #[test]
     fn a_bucket_holds_its_burst_and_refills_evenly() {
-        let mut bucket = Bucket::new(3, Duration::from_millis(100));
+        let mut bucket = Bucket::new(3, Span::from_millis(100));
         let now = Time::from_millis(5000);
         assert_eq!((0..10).filter(|_| bucket.take(now)).count(), 3);
         assert!(!bucket.take(Time::from_millis(5099)));
@@ -138,6 +136,6 @@ mod tests {
         assert!(!bucket.take(Time::from_millis(5199)));
         assert_eq!((0..10).filter(|_| bucket.take(Time::from_millis(60_000))).count(), 3);
         // A clock that stands still or a bucket that was never used does not overflow.
-        assert_eq!((0..10).filter(|_| Bucket::new(2, Duration::ZERO).take(Time::ZERO)).count(), 10);
+        assert_eq!((0..10).filter(|_| Bucket::new(2, Span::ZERO).take(Time::ZERO)).count(), 10);
     }
 }

@@ -1,15 +1,14 @@
 //! The links that are being made or are open, from the first offer to the end, and who is at their other end.
 
 use crate::sorted::SortedMap;
-use std::time::Duration;
 
 use crate::id::{LinkId, PeerId, TrackerId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::message::{MAX_CANDIDATE_BYTES, MAX_TRICKLED_CANDIDATES};
 
 /// Candidates that are found one after the other leave together.
-const TRICKLE_WAIT: Duration = Duration::from_millis(75);
+const TRICKLE_WAIT: Span = Span::from_millis(75);
 
 /// By which tracker session, and under which name there, a link is negotiated.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -22,14 +22,13 @@ mod step;
 
 use crate::sorted::{SortedMap, SortedSet};
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 
 use crate::config::Config;
 use crate::engine::{LinkCloseCause, Output, TrackerStats};
 use crate::id::{LinkId, PeerId, SwarmId, TrackerId};
-use crate::time::{Deadline, Time, Wake};
+use crate::time::{Deadline, Span, Time, Wake};
 
 use backoff::Bucket;
 use links::{Link, Links, Stage};
@@ -40,7 +39,7 @@ use session::{Phase, Session};
 
 /// Remote offers accepted at once, and one more in each of the intervals.
 const OFFER_BURST: u32 = 20;
-const OFFER_EVERY: Duration = Duration::from_millis(200);
+const OFFER_EVERY: Span = Span::from_millis(200);
 
 /// What of the configuration matters here.
 #[derive(Clone, Debug)]
@@ -48,7 +47,7 @@ struct Settings {
     offers_per_announce: usize,
     max_pending: usize,
     max_links: usize,
-    connect_timeout: Duration,
+    connect_timeout: Span,
     /// No links while the swarm is known, or not known yet, to be smaller.
     min_swarm: u32,
     /// Only addresses of relays may leave.
@@ -114,7 +113,7 @@ impl Signal {
                 offers_per_announce: config.loader.peer_requests_per_announce,
                 max_pending: config.limits.max_pending_peers,
                 max_links: config.limits.max_peers,
-                connect_timeout: Duration::from_millis(config.limits.connect_timeout_ms),
+                connect_timeout: Span::from_millis(config.limits.connect_timeout_ms),
                 min_swarm: config.loader.min_swarm_size,
                 relay_only: config.loader.relay_only,
             },
@@ -415,7 +414,7 @@ impl Signal {
     }
 
     /// Makes no link to the peer for a while, for instance after it made room for another.
-    pub fn avoid(&mut self, now: Time, peer: PeerId, span: Duration) {
+    pub fn avoid(&mut self, now: Time, peer: PeerId, span: Span) {
         self.peers.avoid(now, peer, span);
     }
 

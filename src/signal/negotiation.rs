@@ -13,11 +13,11 @@ use super::offers::bounded;
 use super::{Admits, Cx, Signal, relayed};
 
 /// Trackers relay candidates for this long after the answer.
-const TRICKLE_LIFE: std::time::Duration = std::time::Duration::from_secs(60);
+const TRICKLE_LIFE: crate::time::Span = crate::time::Span::from_secs(60);
 /// Failed negotiations in a row from which on this viewer probably cannot connect to anybody.
 const FUTILE_FROM: u32 = 6;
 /// The first pause in offers then. It doubles with each further failure.
-const FUTILE_PAUSE: std::time::Duration = std::time::Duration::from_secs(30);
+const FUTILE_PAUSE: crate::time::Span = crate::time::Span::from_secs(30);
 /// Remote offers that are tried at a time then.
 const FUTILE_PENDING: usize = 1;
 
@@ -190,11 +190,7 @@ impl Signal {
         for link in self.links.ids(|link| link.is_pending() && link.since + limit <= cx.now) {
             let Some(peer) = self.links.get(link).and_then(Link::peer) else { continue };
             self.close_link(cx, link);
-            self.negotiation_failed(
-                cx,
-                peer,
-                format!("not connected within {} ms", limit.as_millis() as u64),
-            );
+            self.negotiation_failed(cx, peer, format!("not connected within {} ms", limit.as_millis()));
         }
     }
 
@@ -232,7 +228,7 @@ impl Signal {
         self.futile = self.futile.saturating_add(1);
         if self.futile >= FUTILE_FROM {
             let doublings = (self.futile - FUTILE_FROM).min(4);
-            self.futile_until = cx.now + FUTILE_PAUSE.saturating_mul(1 << doublings);
+            self.futile_until = cx.now + FUTILE_PAUSE * (1 << doublings);
         }
         let reason = CloseReason::ConnectionLost(why);
         cx.out.push_back(Output::Event(Event::PeerClosed { peer, reason }));

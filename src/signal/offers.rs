@@ -3,14 +3,12 @@
 //! All trackers draw on one pool. An offer goes to one tracker only, in one announce, so that no two peers can answer
 //! it. One that provably reached nobody goes back to the pool.
 
-use std::time::Duration;
-
 use crate::random::ChaCha8Rng;
 use rand::RngExt;
 
 use crate::engine::{Event, Output};
 use crate::id::LinkId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::links::{Route, Stage};
 use super::message::{
@@ -24,21 +22,21 @@ const FIRST_OFFERS: usize = 5;
 /// Offers that each further tracker gets in its first announce even if the first tracker's would do.
 const FIRST_SHARE: usize = 2;
 /// Ready offers wait at most this long for those still being made.
-const SPLIT_WAIT: Duration = Duration::from_millis(400);
+const SPLIT_WAIT: Span = Span::from_millis(400);
 /// A session that got no offers for this long goes without.
-const WANT_LIFE: Duration = Duration::from_secs(10);
+const WANT_LIFE: Span = Span::from_secs(10);
 /// An offer that the shell has not made by then failed.
-const CREATE_TIMEOUT: Duration = Duration::from_secs(10);
+const CREATE_TIMEOUT: Span = Span::from_secs(10);
 /// An offer that no tracker has got is closed at this age: its candidates get stale.
-const READY_LIFE: Duration = Duration::from_secs(60);
+const READY_LIFE: Span = Span::from_secs(60);
 /// An offer that nobody answered for this long is closed. Trackers forget it at 60 s.
-const OFFER_LIFE: Duration = Duration::from_secs(55);
+const OFFER_LIFE: Span = Span::from_secs(55);
 /// Answers come within seconds. From then on an offer no longer stands for a link to come.
-const OFFER_FRESH: Duration = Duration::from_secs(20);
+const OFFER_FRESH: Span = Span::from_secs(20);
 /// Session descriptions of one announce, in bytes of JSON. What is left of a message is for everything else.
 const ANNOUNCE_SDP_BYTES: usize = MAX_MESSAGE_BYTES - 8 * 1024;
 /// The first pause after an offer could not be made. It doubles with each failure in a row.
-const CREATE_PAUSE: Duration = Duration::from_secs(5);
+const CREATE_PAUSE: Span = Span::from_secs(5);
 
 /// An announce whose offers are still out.
 #[derive(Clone, Copy, Debug, Default)]
@@ -346,7 +344,7 @@ impl Signal {
             let message = format!("no WebRTC offer could be made: {why}");
             cx.out.push_back(Output::Event(Event::Error { message, fatal: false }));
         }
-        self.no_offers_before = cx.now + CREATE_PAUSE.saturating_mul(1 << self.create_failures.min(6));
+        self.no_offers_before = cx.now + CREATE_PAUSE * (1 << self.create_failures.min(6));
         self.create_failures = self.create_failures.saturating_add(1);
         for session in &mut self.sessions {
             session.want = Want::default();

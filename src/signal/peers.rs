@@ -1,19 +1,18 @@
 //! Peers that are not to be linked: banned ones, and those to which a link could not be made a while ago.
 
 use crate::sorted::SortedMap;
-use std::time::Duration;
 
 use crate::id::PeerId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Bans that are remembered. More would only serve somebody who makes up peers.
 const MAX_BANNED: usize = 1024;
 /// Cool-downs that are remembered.
 const MAX_COOLING: usize = 256;
 /// The first cool-down. It doubles with each failure in a row.
-const FIRST_COOL_DOWN: Duration = Duration::from_secs(15);
+const FIRST_COOL_DOWN: Span = Span::from_secs(15);
 /// The longest cool-down.
-const MAX_COOL_DOWN: Duration = Duration::from_secs(600);
+const MAX_COOL_DOWN: Span = Span::from_secs(600);
 
 /// What is remembered of peers beyond the life of a link.
 #[derive(Clone, Debug, Default)]
@@ -45,12 +44,12 @@ impl PeerBook {
     /// A link to the peer could not be made.
     pub(super) fn failed(&mut self, now: Time, peer: PeerId) {
         let failures = self.cooling.get(&peer).map_or(0, |cooling| cooling.failures);
-        let wait = FIRST_COOL_DOWN.saturating_mul(1 << failures.min(10)).min(MAX_COOL_DOWN);
+        let wait = (FIRST_COOL_DOWN * (1 << failures.min(10))).min(MAX_COOL_DOWN);
         self.put(peer, Cooling { failures: failures.saturating_add(1), until: now + wait });
     }
 
     /// Leave the peer alone for a while.
-    pub(super) fn avoid(&mut self, now: Time, peer: PeerId, span: Duration) {
+    pub(super) fn avoid(&mut self, now: Time, peer: PeerId, span: Span) {
         let old = self.cooling.get(&peer).copied().unwrap_or(Cooling { failures: 0, until: now });
         self.put(peer, Cooling { until: old.until.max(now + span), ..old });
     }
@@ -96,11 +95,11 @@ mod tests {
     fn cool_downs_double_and_end() {
         let mut book = PeerBook::default();
         let now = Time::from_millis(1000);
-        let mut last = Duration::ZERO;
+        let mut last = Span::ZERO;
         for _ in 0..3 {
             book.failed(now, peer(1));
             let wait = if last.is_zero() { FIRST_COOL_DOWN } else { last * 2 };
-            assert!(!book.allows((now + wait).saturating_sub(Duration::from_millis(1)), peer(1)));
+            assert!(!book.allows((now + wait).saturating_sub(Span::from_millis(1)), peer(1)));
             assert!(book.allows(now + wait, peer(1)));
             last = wait;
         }

@@ -1,55 +1,54 @@
 //! One tracker: opening, announcing, waiting to try again.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use rand::RngExt;
 
 use crate::engine::{Event, Output, TrackerState, TrackerStats};
 use crate::id::TrackerId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::Cx;
 use super::backoff::{Backoff, Bucket};
 use super::message::Announced;
 
 /// A tracker that does not open within this time is given up for now.
-const OPEN_TIMEOUT: Duration = Duration::from_secs(10);
+const OPEN_TIMEOUT: Span = Span::from_secs(10);
 /// A tracker that does not reply to an announce within this time is given up for now.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(15);
+const REPLY_TIMEOUT: Span = Span::from_secs(15);
 /// The same when there is reason to think that the socket is dead: after sleep or a change of networks.
-const SUSPECT_REPLY_TIMEOUT: Duration = Duration::from_secs(5);
+const SUSPECT_REPLY_TIMEOUT: Span = Span::from_secs(5);
 /// The two for a tracker that has other nodes: with the wait before the next one is tried, a viewer is elsewhere within
 /// five seconds.
-const NODE_OPEN_TIMEOUT: Duration = Duration::from_secs(3);
-const NODE_REPLY_TIMEOUT: Duration = Duration::from_secs(3);
+const NODE_OPEN_TIMEOUT: Span = Span::from_secs(3);
+const NODE_REPLY_TIMEOUT: Span = Span::from_secs(3);
 /// When a node that was used fails, the next one is tried after a random wait of up to this long, so that the viewers of
 /// one that died do not storm another.
-const NEXT_NODE_WITHIN: Duration = Duration::from_millis(1500);
+const NEXT_NODE_WITHIN: Span = Span::from_millis(1500);
 /// The same when the node was never used: viewers come one by one, and somebody waits for the first segment.
-const OTHER_NODE_WITHIN: Duration = Duration::from_millis(250);
+const OTHER_NODE_WITHIN: Span = Span::from_millis(250);
 /// A session that lasted this long was healthy: the waits between attempts start over.
-const HEALTHY_AFTER: Duration = Duration::from_secs(30);
+const HEALTHY_AFTER: Span = Span::from_secs(30);
 /// Announce interval when the tracker gives none.
-const DEFAULT_INTERVAL: Duration = Duration::from_secs(120);
+const DEFAULT_INTERVAL: Span = Span::from_secs(120);
 /// Shortest announce interval that a tracker may ask for.
-const MIN_INTERVAL: Duration = Duration::from_secs(10);
+const MIN_INTERVAL: Span = Span::from_secs(10);
 /// Longest announce interval that a tracker may ask for: beyond it, new viewers are seen too late.
-const MAX_INTERVAL: Duration = Duration::from_secs(300);
+const MAX_INTERVAL: Span = Span::from_secs(300);
 /// The second announce comes this long after the first, and the waits double up to the interval: a young swarm grows
 /// fast, and those who share the work by its size must know it.
-const FIRST_REFRESH: Duration = Duration::from_secs(10);
+const FIRST_REFRESH: Span = Span::from_secs(10);
 /// The last word of a tracker that is away is believed for this long.
-const SIZE_LIFE: Duration = Duration::from_secs(300);
+const SIZE_LIFE: Span = Span::from_secs(300);
 /// Announces for the sake of more links are at least this far apart, and as far as the tracker's minimum interval.
-const MIN_EARLY_GAP: Duration = Duration::from_secs(15);
+const MIN_EARLY_GAP: Span = Span::from_secs(15);
 /// So often an offer is tried although all members that a tracker counts are linked: the count may be old, and another
 /// tracker's members are counted too.
-pub(super) const PROBE_EVERY: Duration = Duration::from_secs(300);
+pub(super) const PROBE_EVERY: Span = Span::from_secs(300);
 /// How long the first announce waits for a first offer once the tracker is open.
-pub(super) const FIRST_WAIT: Duration = Duration::from_millis(150);
+pub(super) const FIRST_WAIT: Span = Span::from_millis(150);
 /// The first wait after a refused announce. It doubles up to the announce interval.
-const REFUSED_WAIT: Duration = Duration::from_secs(5);
+const REFUSED_WAIT: Span = Span::from_secs(5);
 
 /// Where a session stands.
 #[derive(Clone, Debug, PartialEq)]
@@ -75,7 +74,7 @@ pub(super) struct Open {
     /// Announce at this time, with or without offers.
     pub(super) due: Time,
     /// The wait after the next announce, unless the interval is shorter.
-    refresh: Duration,
+    refresh: Span,
     last_announce: Time,
     /// No announce before this time.
     pub(super) hold_until: Time,
@@ -136,8 +135,8 @@ pub(super) struct Session {
     refusals: u32,
     /// Members with everything, the others, and when the tracker said so.
     counted: Option<(u32, u32, Time)>,
-    interval: Duration,
-    min_interval: Duration,
+    interval: Span,
+    min_interval: Span,
 }
 
 impl Session {
@@ -157,13 +156,13 @@ impl Session {
             tell_complete: false,
             trickle: false,
             reports: false,
-            messages: Bucket::new(500, Duration::from_millis(10)),
-            complaints: Bucket::new(5, Duration::from_secs(10)),
+            messages: Bucket::new(500, Span::from_millis(10)),
+            complaints: Bucket::new(5, Span::from_secs(10)),
             backoff: Backoff::default(),
             refusals: 0,
             counted: None,
             interval: DEFAULT_INTERVAL,
-            min_interval: Duration::ZERO,
+            min_interval: Span::ZERO,
         }
     }
 
@@ -175,11 +174,11 @@ impl Session {
         self.nodes.len() > 1
     }
 
-    fn open_timeout(&self) -> Duration {
+    fn open_timeout(&self) -> Span {
         if self.has_other_nodes() { NODE_OPEN_TIMEOUT } else { OPEN_TIMEOUT }
     }
 
-    fn reply_timeout(&self) -> Duration {
+    fn reply_timeout(&self) -> Span {
         if self.has_other_nodes() { NODE_REPLY_TIMEOUT } else { REPLY_TIMEOUT }
     }
 
@@ -266,7 +265,7 @@ impl Session {
         let (interval, min_interval, patience) = (self.interval, self.min_interval, self.reply_timeout());
         if let Phase::Open(open) = &mut self.phase {
             if open.started && open.due <= cx.now {
-                open.refresh = open.refresh.saturating_mul(2).min(interval);
+                open.refresh = (open.refresh * 2).min(interval);
             }
             open.last_announce = cx.now;
             open.started = true;
@@ -312,7 +311,7 @@ impl Session {
         let Phase::Open(open) = &mut self.phase else { return None };
         let batch = open.unanswered.pop_front()?;
         open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + patience);
-        let wait = REFUSED_WAIT.saturating_mul(1 << refusals.min(10)).min(interval);
+        let wait = (REFUSED_WAIT * (1 << refusals.min(10))).min(interval);
         open.due = cx.now + wait.mul_f64(cx.rng.random_range(0.75..1.25));
         open.hold_until = open.due;
         if !open.answered {
@@ -347,11 +346,7 @@ impl Session {
         };
         self.phase = Phase::Waiting { until: cx.now + wait };
         self.want = Want::default();
-        cx.out.push_back(Output::Event(Event::TrackerClosed {
-            url,
-            reason,
-            retry_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        }));
+        cx.out.push_back(Output::Event(Event::TrackerClosed { url, reason, retry_ms: wait.as_millis() }));
     }
 
     /// Closes the WebSocket from our side, if there is one.
@@ -428,8 +423,8 @@ impl Session {
     }
 
     /// How far apart announces for the sake of more links are now.
-    pub(super) fn early_gap(&self) -> Duration {
-        let gap = self.min_interval.max(MIN_EARLY_GAP).saturating_mul(1 << self.fruitless.min(5));
+    pub(super) fn early_gap(&self) -> Span {
+        let gap = self.min_interval.max(MIN_EARLY_GAP) * (1 << self.fruitless.min(5));
         gap.min(self.interval.max(MIN_EARLY_GAP))
     }
 }

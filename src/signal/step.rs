@@ -1,13 +1,12 @@
 //! What happens in every step: messages are told apart, sessions come and go, and what is due is done.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 
 use crate::engine::Output;
 use crate::id::TrackerId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::links::{Route, Stage};
 use super::message::TrackerMessage;
@@ -15,7 +14,7 @@ use super::session::Phase;
 use super::{Admits, Cx, Signal};
 
 /// A deadline that fires this late was slept over: clamped background timers are late by a minute at most.
-const SLEPT: Duration = Duration::from_secs(90);
+const SLEPT: Span = Span::from_secs(90);
 
 impl Signal {
     pub(super) fn index(&self, tracker: TrackerId) -> Option<usize> {

@@ -1,7 +1,6 @@
 //! Who may be a peer: room, bans, peers to leave alone for a while, and turnover.
 
 use crate::sorted::{SortedMap, SortedSet};
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 use rand::RngExt;
@@ -9,18 +8,18 @@ use rand::RngExt;
 use crate::config::LimitsConfig;
 use crate::engine::CloseReason;
 use crate::id::PeerId;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// A peer that has no room for us, or for whom we have none, is left alone this long.
-const AVOID_FULL: Duration = Duration::from_secs(30);
+const AVOID_FULL: Span = Span::from_secs(30);
 /// A peer that broke the protocol, or thinks that we did, is left alone this long.
-const AVOID_VIOLATION: Duration = Duration::from_secs(300);
+const AVOID_VIOLATION: Span = Span::from_secs(300);
 /// A peer of another version or swarm is left alone this long.
-const AVOID_INCOMPATIBLE: Duration = Duration::from_secs(600);
+const AVOID_INCOMPATIBLE: Span = Span::from_secs(600);
 /// A peer has this long to show what it is good for before it can be replaced.
-pub(super) const PROBATION: Duration = Duration::from_secs(30);
+pub(super) const PROBATION: Span = Span::from_secs(30);
 /// How long one extra link may be sought at each turnover.
-const TURNOVER_WINDOW: Duration = Duration::from_secs(30);
+const TURNOVER_WINDOW: Span = Span::from_secs(30);
 const MAX_AVOIDED: usize = 256;
 const MAX_BANNED: usize = 4096;
 
@@ -82,7 +81,7 @@ impl Admission {
 
     /// Whether the worst peer may be replaced by now.
     pub(super) fn may_replace(&self, now: Time, limits: &LimitsConfig) -> bool {
-        let pause = Duration::from_millis(limits.replace_worst_peer_ms);
+        let pause = Span::from_millis(limits.replace_worst_peer_ms);
         self.replaced_at.is_none_or(|at| now.since(at) >= pause)
     }
 
@@ -112,7 +111,7 @@ impl Admission {
             self.turnover_at = None;
         } else if due || self.turnover_at.is_none() {
             let pause = limits.replace_worst_peer_ms;
-            self.turnover_at = Some(now + Duration::from_millis(rng.random_range(pause..=pause * 2)));
+            self.turnover_at = Some(now + Span::from_millis(rng.random_range(pause..=pause * 2)));
         }
     }
 

@@ -1,25 +1,24 @@
 //! What we have, told to all peers: changes are gathered for a moment, encoded once and sent on every link.
 
 use crate::sorted::SortedMap;
-use std::time::Duration;
 
 use crate::id::{SegmentKey, TrackId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{Frame, HaveEntry, HaveState, Interest, MAX_HAVE_ENTRIES, encode};
 
 use super::have_map::HaveMap;
 
 /// Between two announcements. Peers take ten a second.
-const INTERVAL: Duration = Duration::from_millis(100);
+const INTERVAL: Span = Span::from_millis(100);
 /// Between two tellings of where the player is.
-const INTEREST_INTERVAL: Duration = Duration::from_millis(250);
+const INTEREST_INTERVAL: Span = Span::from_millis(250);
 /// The same where only the playhead moved: it decides nothing that the next segment asked for, which comes as often,
 /// would not tell in time. Each telling is a task of every peer's page.
-const PLAYING_INTERVAL: Duration = Duration::from_secs(5);
+const PLAYING_INTERVAL: Span = Span::from_secs(5);
 /// How long a peer believes that we are fetching something unless it is told again.
-pub(super) const MARK_LIFETIME: Duration = Duration::from_secs(10);
+pub(super) const MARK_LIFETIME: Span = Span::from_secs(10);
 /// How often it is told again.
-const MARK_REPEAT: Duration = Duration::from_secs(4);
+const MARK_REPEAT: Span = Span::from_secs(4);
 /// With more changes than this in one run of segments, the whole bitmap is shorter.
 const MAX_CHANGES: usize = 2 * MAX_HAVE_ENTRIES;
 

@@ -1,11 +1,10 @@
 //! What the peer set takes from the engine and gives to it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::engine::{CloseReason, Event, Output};
 use crate::id::{BlobId, LinkId, PeerId, SegmentKey, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{Claim, Frame, GoodbyeReason, HaveState, Interest, RefuseReason, encode};
 
 use super::peer::Peer;
@@ -177,7 +176,7 @@ pub struct PeerView<'a> {
     /// Since when it is ready.
     pub since: Time,
     /// Round-trip time; `None` before the first answer.
-    pub rtt: Option<Duration>,
+    pub rtt: Option<Span>,
     /// Bytes a second that it delivers while it delivers; `None` before the first measurement.
     pub download_rate: Option<u64>,
     /// Downloads from it that are not over.

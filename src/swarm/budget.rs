@@ -1,9 +1,7 @@
 //! How much may be sent to peers: at what rate, in all, and in proportion to what was received.
 
-use std::time::Duration;
-
 use crate::config::LoaderConfig;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 const MICROS: i64 = 1_000_000;
 
@@ -119,7 +117,7 @@ impl Budget {
     /// When [`Budget::may_send`] holds again, if the rate is what it waits for.
     pub(super) fn next_at(&self) -> Option<Time> {
         let missing = u64::try_from(1_i64.saturating_sub(self.level)).unwrap_or(0);
-        (self.rate > 0 && missing > 0).then(|| self.at + Duration::from_micros(missing.div_ceil(self.rate)))
+        (self.rate > 0 && missing > 0).then(|| self.at + Span::from_micros(missing.div_ceil(self.rate)))
     }
 
     fn refill(&mut self, now: Time) {

@@ -1,11 +1,10 @@
 //! What is asked of one peer, and what comes of it.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::config::LimitsConfig;
 use crate::id::{SegmentKey, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::DataHead;
 
 use super::api::{Close, DataArrival, TransferView};
@@ -15,7 +14,7 @@ use super::rate::RateMeter;
 /// the peer's own source.
 const SLOW_WINDOWS: u32 = 3;
 /// A request that is neither accepted nor refused fails when nothing came on the link for this long.
-const ACCEPT_TIMEOUT: Duration = Duration::from_secs(10);
+const ACCEPT_TIMEOUT: Span = Span::from_secs(10);
 /// Until a peer tells how long a segment is, a request to its end counts as this many bytes.
 const UNKNOWN_BYTES: u64 = 1024 * 1024;
 /// Ended downloads whose late bytes are still recognised.
@@ -305,7 +304,7 @@ impl Downloads {
     }
 
     /// Downloads that took too long, in the order of their requests.
-    pub(super) fn overdue(&mut self, now: Time, longest: Duration, limits: &LimitsConfig) -> Vec<TransferId> {
+    pub(super) fn overdue(&mut self, now: Time, longest: Span, limits: &LimitsConfig) -> Vec<TransferId> {
         let too_slow = self.close_window(now, limits);
         let progress = self.progress;
         let overdue = |download: &&Download| match download.accepted {
@@ -319,7 +318,7 @@ impl Downloads {
     /// Ends the window of the least rate when it is due. Tells whether so many were slow that downloads fail.
     fn close_window(&mut self, now: Time, limits: &LimitsConfig) -> bool {
         let Some(window) = self.window else { return false };
-        let length = Duration::from_millis(limits.min_receive_window_ms);
+        let length = Span::from_millis(limits.min_receive_window_ms);
         if now.since(window.since) < length {
             return false;
         }
@@ -330,7 +329,7 @@ impl Downloads {
     }
 
     /// When [`Downloads::overdue`] may have something to say.
-    pub(super) fn next_deadline(&self, longest: Duration, limits: &LimitsConfig) -> Option<Time> {
+    pub(super) fn next_deadline(&self, longest: Span, limits: &LimitsConfig) -> Option<Time> {
         let of = |download: &Download| match download.accepted {
             None => {
                 let accept = download.requested.max(self.progress) + ACCEPT_TIMEOUT;
@@ -338,8 +337,7 @@ impl Downloads {
             }
             Some(_) => download.requested + longest,
         };
-        let window =
-            self.window.map(|window| window.since + Duration::from_millis(limits.min_receive_window_ms));
+        let window = self.window.map(|window| window.since + Span::from_millis(limits.min_receive_window_ms));
         self.open.iter().map(of).chain(window).min()
     }
 }

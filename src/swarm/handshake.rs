@@ -1,9 +1,7 @@
 //! The hello: who it is, whether we fit together, and which of two links to one peer stays.
 
-use std::time::Duration;
-
 use crate::id::{Id20, LinkId, SwarmId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{Capabilities, DATA_HEAD_LEN, Frame, MIN_MESSAGE_BYTES};
 
 use super::Swarm;
@@ -14,9 +12,9 @@ use super::peer::{Peer, Phase};
 use super::pulse::PingKind;
 
 /// A link that was silent for this long may be dead: a second link to the same peer is a reason to ask.
-pub(super) const DOUBT: Duration = Duration::from_secs(2);
+pub(super) const DOUBT: Span = Span::from_secs(2);
 /// How long it has to answer then.
-const PROOF: Duration = Duration::from_secs(5);
+const PROOF: Span = Span::from_secs(5);
 
 /// What a hello says, but for the versions, which decoding has checked.
 pub(super) struct Hello {
@@ -76,7 +74,7 @@ impl Swarm {
                 self.hide(link, Phase::Twin { rival: old, until: now + PROOF, doubt: true });
             }
             Some((old, Verdict::LetThemChoose)) => {
-                let until = now + Duration::from_millis(self.limits.hello_timeout_ms);
+                let until = now + Span::from_millis(self.limits.hello_timeout_ms);
                 self.hide(link, Phase::Twin { rival: old, until, doubt: false });
             }
         }
@@ -181,7 +179,7 @@ impl Swarm {
             .iter()
             .filter(|peer| peer.is_ready() && peer.is_idle() && now.since(peer.since) >= PROBATION);
         let merit = |peer: &&Peer| {
-            let nearness = std::cmp::Reverse(peer.pulse.rtt().unwrap_or(Duration::MAX));
+            let nearness = std::cmp::Reverse(peer.pulse.rtt().unwrap_or(Span::MAX));
             (peer.trust.ignored_until(now).is_none(), peer.worth.bytes(now), peer.uploads, nearness)
         };
         candidates.min_by_key(merit).map(|peer| peer.link)

@@ -35,13 +35,11 @@ mod trust;
 mod upload;
 mod views;
 
-use std::time::Duration;
-
 use crate::random::ChaCha8Rng;
 
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, PeerId, SegmentKey, SwarmId};
-use crate::time::{Deadline, Time, Wake};
+use crate::time::{Deadline, Span, Time, Wake};
 use crate::wire::{Frame, HaveState, Interest, RefuseReason};
 
 use admission::Admission;
@@ -70,7 +68,7 @@ pub struct Swarm {
     told_sharing: bool,
     budget: Budget,
     message_bytes: u32,
-    longest_download: Duration,
+    longest_download: Span,
     swarm: SwarmId,
     own: PeerId,
     /// The latest time that was told.
@@ -108,7 +106,7 @@ impl Swarm {
             told_sharing: true,
             budget: Budget::new(&config.loader),
             message_bytes: config.loader.web_rtc_max_message_size.min(limits.max_data_message_bytes),
-            longest_download: Duration::from_millis(config.loader.p2p_segment_download_timeout),
+            longest_download: Span::from_millis(config.loader.p2p_segment_download_timeout),
             swarm,
             own,
             clock: Time::ZERO,

@@ -1,11 +1,10 @@
 //! What one peer is being sent, and how full its send buffer is.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::config::LimitsConfig;
 use crate::id::{LinkId, SegmentKey, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{DATA_HEAD_LEN, Frame, RefuseReason};
 
 use super::api::{SegmentStore, SwarmOut};
@@ -18,10 +17,10 @@ const BUFFER_TIME_MS: u64 = 500;
 /// What is sent at first on a link that is not measured, in bytes.
 const FIRST_BYTES: u64 = 128 * 1024;
 /// Between two pings that ask whether the buffer has drained.
-const PROBE_INTERVAL: Duration = Duration::from_millis(150);
+const PROBE_INTERVAL: Span = Span::from_millis(150);
 
 /// Bytes that needed so much longer than a round trip had to wait for the line.
-const QUEUED: Duration = Duration::from_millis(20);
+const QUEUED: Span = Span::from_millis(20);
 
 /// Why sending on a link stopped for now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,7 +228,7 @@ impl Outbox {
     }
 
     /// A pong came: everything before its ping has arrived.
-    pub(super) fn probe_answered(&mut self, now: Time, rtt: Option<Duration>) -> Option<Drained> {
+    pub(super) fn probe_answered(&mut self, now: Time, rtt: Option<Span>) -> Option<Drained> {
         let since_probe = self.buffer.since_probe.take()?;
         let before = self.buffer.before_probe.take().zip(self.buffer.probed_at);
         self.buffer.bytes = self.buffer.bytes.min(since_probe);
@@ -292,7 +291,7 @@ impl Outbox {
     }
 
     fn stalls_at(&self, limits: &LimitsConfig) -> Option<Time> {
-        self.buffer.full_since.map(|since| since + Duration::from_millis(limits.send_stall_ms))
+        self.buffer.full_since.map(|since| since + Span::from_millis(limits.send_stall_ms))
     }
 
     /// Uploads whose time is over: all of a stalled link, else those that passed their own limit.

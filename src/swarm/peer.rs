@@ -1,10 +1,8 @@
 //! One link and the peer at its other end.
 
-use std::time::Duration;
-
 use crate::config::LimitsConfig;
 use crate::id::{LinkId, PeerId, SegmentKey, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{HaveState, Interest};
 
 use super::api::{Close, PeerView};
@@ -90,7 +88,7 @@ impl Peer {
         first_nonce: u32,
         limits: &LimitsConfig,
     ) -> Peer {
-        let ping = Duration::from_millis(limits.ping_interval_ms);
+        let ping = Span::from_millis(limits.ping_interval_ms);
         let bucket = |(per_second, burst)| TokenBucket::new(now, per_second, burst);
         let requests = (limits.requests_per_second, limits.requests_burst);
         let less = |n: u32| (n - n / 10).max(1);
@@ -100,7 +98,7 @@ impl Peer {
             id: None,
             initiator,
             transport_bytes,
-            phase: Phase::Greeting { until: now + Duration::from_millis(limits.hello_timeout_ms) },
+            phase: Phase::Greeting { until: now + Span::from_millis(limits.hello_timeout_ms) },
             since: now,
             uploads: false,
             cut_through: false,
@@ -184,7 +182,7 @@ impl Peer {
     }
 
     /// When something is due here.
-    pub(super) fn next_deadline(&self, longest_download: Duration, limits: &LimitsConfig) -> Time {
+    pub(super) fn next_deadline(&self, longest_download: Span, limits: &LimitsConfig) -> Time {
         let phase = match self.phase {
             Phase::Greeting { until } => return until,
             Phase::Twin { until, .. } => Some(until),

@@ -1,14 +1,12 @@
 //! Whether a peer is alive, and how far away.
 
-use std::time::Duration;
-
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// Pings on one link. A ping is missed when nothing at all is heard until the next one is due: behind a full send
 /// buffer a pong may come late from a peer that is well.
 #[derive(Clone, Debug)]
 pub(super) struct Pulse {
-    interval: Duration,
+    interval: Span,
     allowed: u32,
     last_heard: Time,
     next_at: Time,
@@ -17,7 +15,7 @@ pub(super) struct Pulse {
     nonce: u32,
     /// The pings that may still be answered, and what each is for.
     asked: Vec<Asked>,
-    rtt: Option<Duration>,
+    rtt: Option<Span>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -49,10 +47,10 @@ pub(super) enum Beat {
 const MAX_ASKED: usize = 4;
 
 /// A ping that is not answered after this long is late.
-const LATE: Duration = Duration::from_secs(3);
+const LATE: Span = Span::from_secs(3);
 
 impl Pulse {
-    pub(super) fn new(now: Time, interval: Duration, allowed: u32, first_nonce: u32) -> Pulse {
+    pub(super) fn new(now: Time, interval: Span, allowed: u32, first_nonce: u32) -> Pulse {
         Pulse {
             interval,
             allowed,
@@ -71,7 +69,7 @@ impl Pulse {
     }
 
     /// How long nothing was heard.
-    pub(super) fn silence(&self, now: Time) -> Duration {
+    pub(super) fn silence(&self, now: Time) -> Span {
         now.since(self.last_heard)
     }
 
@@ -119,7 +117,7 @@ impl Pulse {
         self.next_at
     }
 
-    pub(super) fn rtt(&self) -> Option<Duration> {
+    pub(super) fn rtt(&self) -> Option<Span> {
         self.rtt
     }
 }
@@ -128,7 +126,7 @@ impl Pulse {
 mod tests {
     use super::*;
 
-    const INTERVAL: Duration = Duration::from_secs(20);
+    const INTERVAL: Span = Span::from_secs(20);
 
     fn at(seconds: u64) -> Time {
         Time::from_millis(seconds * 1000)
@@ -178,15 +176,15 @@ mod tests {
         assert_eq!(nonce, 0);
         assert_eq!(pulse.answered(at(2), nonce), Some(PingKind::Alive));
         assert_eq!(pulse.answered(at(2), nonce), None);
-        assert_eq!(pulse.rtt(), Some(Duration::from_secs(1)));
+        assert_eq!(pulse.rtt(), Some(Span::from_secs(1)));
         let nonce = pulse.ask(at(3), PingKind::Alive);
         pulse.answered(at(5), nonce);
-        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)));
+        assert_eq!(pulse.rtt(), Some(Span::from_millis(1125)));
         let nonce = pulse.ask(at(5), PingKind::Alive);
         assert_eq!(pulse.answered(at(5), nonce), Some(PingKind::Alive));
-        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)), "no network is that fast");
+        assert_eq!(pulse.rtt(), Some(Span::from_millis(1125)), "no network is that fast");
         let nonce = pulse.ask(at(5), PingKind::Drained);
         assert_eq!(pulse.answered(at(9), nonce), Some(PingKind::Drained));
-        assert_eq!(pulse.rtt(), Some(Duration::from_millis(1125)));
+        assert_eq!(pulse.rtt(), Some(Span::from_millis(1125)));
     }
 }

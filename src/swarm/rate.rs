@@ -1,10 +1,8 @@
 //! How fast bytes flow on a link, and how much they were lately.
 
-use std::time::Duration;
+use crate::time::{Span, Time};
 
-use crate::time::Time;
-
-const SAMPLE: Duration = Duration::from_secs(1);
+const SAMPLE: Span = Span::from_secs(1);
 const SHORTEST_SAMPLE_US: u64 = 1000;
 
 /// Bytes a second while something is under way: an exponentially weighted mean (weight 3/10) over windows of one
@@ -40,7 +38,7 @@ impl RateMeter {
     }
 
     /// Takes in one finished window.
-    pub(super) fn sample(&mut self, bytes: u64, span: Duration) {
+    pub(super) fn sample(&mut self, bytes: u64, span: Span) {
         let rate = bytes_per_second(bytes, span);
         self.estimate = Some(match self.estimate {
             None => rate,
@@ -49,7 +47,7 @@ impl RateMeter {
     }
 
     /// Whether a window shows a higher rate than is known.
-    pub(super) fn is_below(&self, bytes: u64, span: Duration) -> bool {
+    pub(super) fn is_below(&self, bytes: u64, span: Span) -> bool {
         self.estimate.is_none_or(|known| known < bytes_per_second(bytes, span))
     }
 
@@ -66,8 +64,8 @@ impl RateMeter {
     }
 }
 
-fn bytes_per_second(bytes: u64, span: Duration) -> u64 {
-    let micros = u64::try_from(span.as_micros()).unwrap_or(u64::MAX).max(SHORTEST_SAMPLE_US);
+fn bytes_per_second(bytes: u64, span: Span) -> u64 {
+    let micros = span.as_micros().max(SHORTEST_SAMPLE_US);
     bytes.saturating_mul(1_000_000) / micros
 }
 
@@ -77,13 +75,13 @@ pub(super) struct LineRate {
     estimate: Option<u64>,
     /// Until when the links' time is counted.
     until: Time,
-    busy: Duration,
+    busy: Span,
     bytes: u64,
     queued: bool,
 }
 
 /// The line's rate is taken over so much time of sending.
-const LINE_WINDOW: Duration = Duration::from_millis(250);
+const LINE_WINDOW: Span = Span::from_millis(250);
 
 impl LineRate {
     /// `bytes` of one link went out between `since` and `now`; `queued` tells that they had to wait for the line.
@@ -127,7 +125,7 @@ pub(super) struct Recent {
 
 impl Recent {
     pub(super) fn add(&mut self, now: Time, bytes: u64) {
-        let halvings = now.since(self.at).as_micros() as u64 / HALF_LIFE_US;
+        let halvings = now.since(self.at).as_micros() / HALF_LIFE_US;
         if halvings > 0 {
             self.bytes = self.bytes.checked_shr(u32::try_from(halvings).unwrap_or(u32::MAX)).unwrap_or(0);
             self.at = now;
@@ -161,8 +159,8 @@ mod tests {
     #[test]
     fn moves_towards_a_new_rate() {
         let mut meter = RateMeter::default();
-        meter.sample(1000, Duration::from_secs(1));
-        meter.sample(2000, Duration::from_secs(1));
+        meter.sample(1000, Span::from_secs(1));
+        meter.sample(2000, Span::from_secs(1));
         assert_eq!(meter.bytes_per_second(), Some(1300));
     }
 

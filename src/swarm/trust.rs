@@ -1,21 +1,20 @@
 //! How far one peer's word is taken.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::config::LimitsConfig;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// The longest that a peer is ignored at a time.
-const LONGEST: Duration = Duration::from_secs(3600);
+const LONGEST: Span = Span::from_secs(3600);
 
 /// Segments that a peer announced and then did not have.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
     absents: VecDeque<Time>,
     allowed: usize,
-    window: Duration,
-    penalty: Duration,
+    window: Span,
+    penalty: Span,
     ignored_until: Option<Time>,
 }
 
@@ -24,8 +23,8 @@ impl Trust {
         Trust {
             absents: VecDeque::new(),
             allowed: limits.absents_before_ignore as usize,
-            window: Duration::from_millis(limits.absent_window_ms),
-            penalty: Duration::from_millis(limits.ignore_ms),
+            window: Span::from_millis(limits.absent_window_ms),
+            penalty: Span::from_millis(limits.ignore_ms),
             ignored_until: None,
         }
     }

@@ -1,11 +1,9 @@
 //! One request of a peer, from its acceptance to its last byte.
 
-use std::time::Duration;
-
 use crate::config::LimitsConfig;
 use crate::engine::Output;
 use crate::id::{BlobId, LinkId, SegmentKey, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{DataHead, Frame, encode_data_head};
 
 use super::api::{SegmentStore, SwarmOut};
@@ -18,9 +16,9 @@ const ASSUMED_BYTES: u32 = 1024 * 1024;
 /// The rate that a link is taken for before it is measured, in bytes a second.
 const ASSUMED_RATE: u64 = 64 * 1024;
 /// No upload is dropped for being slow before it took this long.
-const SHORTEST_CAP: Duration = Duration::from_secs(5);
+const SHORTEST_CAP: Span = Span::from_secs(5);
 /// An upload whose next bytes are not there is dropped after this long.
-const STARVED: Duration = Duration::from_secs(30);
+const STARVED: Span = Span::from_secs(30);
 
 /// One request of a peer that is not over.
 #[derive(Clone, Debug)]
@@ -140,7 +138,7 @@ impl Upload {
         if self.cap.is_none() {
             let left = self.end.map_or(ASSUMED_BYTES, |end| end.saturating_sub(self.next));
             let rate = rate.unwrap_or(ASSUMED_RATE).max(1);
-            let expected = Duration::from_micros(u64::from(left) * 1_000_000 / rate);
+            let expected = Span::from_micros(u64::from(left) * 1_000_000 / rate);
             self.cap = Some(now + (expected * limits.upload_time_factor).max(SHORTEST_CAP));
         }
     }

@@ -3,7 +3,6 @@
 #![allow(dead_code, reason = "each test file uses its own part of the rig")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use hlswarm::config::Config;
 use hlswarm::engine::{
@@ -14,7 +13,7 @@ use hlswarm::id::{
     BlobId, ByteRange, FetchId, Id20, LinkId, PeerId, RequestId, SegmentKey, TrackId, TrackerId, TransferId,
 };
 use hlswarm::integrity::block_digest;
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm::wire::{
     Capabilities, DataHead, Frame, HaveState, Interest, decode, encode, encode_data_head, is_data_frame,
 };
@@ -295,7 +294,7 @@ impl Rig {
 
     /// Lets time pass, waking the engine when it asks to be woken.
     pub fn advance(&mut self, ms: u64) {
-        let end = self.now + Duration::from_millis(ms);
+        let end = self.now + Span::from_millis(ms);
         let mut wakes = 0;
         while let Some(at) = self.next_wake.filter(|at| *at <= end) {
             self.now = self.now.max(at);

@@ -5,7 +5,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::time::{Duration, Instant};
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::cluster::{Dest, Mesh, Neighbours, NodeId};
 use hlswarm_tracker::registry::Rate;
 use hlswarm_tracker::{Limits, Out, Registry};
@@ -148,7 +148,7 @@ fn replicate(limits: &Limits, members: usize, per_swarm: usize) {
     let hearing = timed(|| {
         // Presence, the question for everything, and the repetition: a few turns of a second.
         for _ in 0..6 {
-            now = now + Duration::from_secs(1);
+            now = now + Span::from_secs(1);
             out.clear();
             first.tick_cluster(now, &mut out);
             let mut told: Vec<Vec<u8>> = out.frames().map(|(_, frame)| frame.to_vec()).collect();

@@ -1,7 +1,7 @@
 //! A histogram of durations in the form that Prometheus reads.
 
+use hlswarm::time::Span;
 use std::fmt::Write;
-use std::time::Duration;
 
 /// Upper bounds in microseconds.
 const BOUNDS_US: [u64; 14] =
@@ -17,8 +17,8 @@ pub struct Histogram {
 
 impl Histogram {
     /// Counts a duration.
-    pub fn add(&mut self, duration: Duration) {
-        let us = u64::try_from(duration.as_micros()).unwrap_or(u64::MAX);
+    pub fn add(&mut self, duration: Span) {
+        let us = duration.as_micros();
         let place = BOUNDS_US.partition_point(|bound| *bound < us);
         if let Some(bucket) = self.buckets.get_mut(place) {
             *bucket += 1;
@@ -58,7 +58,7 @@ mod tests {
     fn buckets_are_cumulative() {
         let mut histogram = Histogram::default();
         for us in [1, 50, 51, 9_000_000] {
-            histogram.add(Duration::from_micros(us));
+            histogram.add(Span::from_micros(us));
         }
         let mut text = String::new();
         histogram.write("h", &mut text);

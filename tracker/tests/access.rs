@@ -3,10 +3,10 @@
 mod common;
 
 use std::net::IpAddr;
-use std::time::Duration;
 
 use common::{Done, OTHER_SWARM, SWARM, Tracker, announce, answer, peer, with};
 use hlswarm::id::{Id20, SwarmId};
+use hlswarm::time::Span;
 use hlswarm_tracker::registry::Secrets;
 use hlswarm_tracker::{ConnId, Limits};
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn secrets(list: &[&str]) -> Secrets {
 fn guarded() -> Tracker {
     let mut tracker = Tracker::new();
     tracker.registry.set_tokens(secrets(&[SECRET]), 4);
-    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S));
+    tracker.registry.set_unix_time(tracker.now, Span::from_secs(NOW_S));
     tracker
 }
 
@@ -69,15 +69,15 @@ fn a_token_ends_and_another_goes_on() {
     let anna = tracker.connect();
     let first = with(announce("anna", 0), "token", json!(token(SWARM, 60, "nonce-01")));
     assert!(is_member(&tracker.send(anna, &first), anna));
-    tracker.pass(Duration::from_secs(59));
+    tracker.pass(Span::from_secs(59));
     assert!(is_member(&tracker.send(anna, &first), anna));
-    tracker.pass(Duration::from_secs(21));
+    tracker.pass(Span::from_secs(21));
     assert_eq!(tracker.send(anna, &first).failure(anna), "token expired 20 s ago");
     assert_eq!(tracker.registry.sizes().members, 1, "who is there has until its age to bring another");
     let second = with(announce("anna", 0), "token", json!(token(SWARM, 3600, "nonce-02")));
     assert!(is_member(&tracker.send(anna, &second), anna));
     // The time of day may be set while the tracker runs.
-    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S + 7200));
+    tracker.registry.set_unix_time(tracker.now, Span::from_secs(NOW_S + 7200));
     assert!(tracker.send(anna, &second).failure(anna).starts_with("token expired "));
 }
 
@@ -85,10 +85,10 @@ fn a_token_ends_and_another_goes_on() {
 fn a_token_ends_with_its_second_whenever_the_tracker_began() {
     let mut tracker = guarded();
     let anna = tracker.connect();
-    tracker.registry.set_unix_time(tracker.now, Duration::from_secs(NOW_S) + Duration::from_millis(900));
+    tracker.registry.set_unix_time(tracker.now, Span::from_secs(NOW_S) + Span::from_millis(900));
     let brief = with(announce("anna", 0), "token", json!(token(SWARM, 1, "nonce-01")));
     assert!(is_member(&tracker.send(anna, &brief), anna));
-    tracker.pass(Duration::from_millis(150));
+    tracker.pass(Span::from_millis(150));
     assert_eq!(tracker.send(anna, &brief).failure(anna), "token expired 0 s ago");
 }
 
@@ -99,7 +99,7 @@ fn a_token_in_the_url_serves_clients_that_know_nothing_of_it() {
     tracker.registry.set_token(anna, &token(SWARM, 60, "nonce-01"));
     assert!(is_member(&tracker.send(anna, &announce("anna", 0)), anna));
     // One in the message goes before it, so that it can be renewed.
-    tracker.pass(Duration::from_secs(90));
+    tracker.pass(Span::from_secs(90));
     assert!(tracker.send(anna, &announce("anna", 0)).failure(anna).starts_with("token expired"));
     let renewed = with(announce("anna", 0), "token", json!(token(SWARM, 3600, "nonce-02")));
     assert!(is_member(&tracker.send(anna, &renewed), anna));
@@ -176,7 +176,7 @@ fn is_in(tracker: &mut Tracker, conn: ConnId, name: &str) -> bool {
 
 /// A tracker with Eve and honest members, each from a neighbourhood of its own and introduced to her.
 fn with_eve(members: usize) -> (Tracker, ConnId, Vec<ConnId>) {
-    let limits = Limits { min_interval: Duration::ZERO, ..Limits::default() };
+    let limits = Limits { min_interval: Span::ZERO, ..Limits::default() };
     let mut tracker = Tracker::with(limits);
     let eve = join(&mut tracker, "eve", 200, 1);
     let mut conns = Vec::new();
@@ -213,7 +213,7 @@ fn who_is_reported_by_several_neighbourhoods_is_kept_out_for_a_while() {
     assert!(is_in(&mut tracker, neighbour, "nina"));
     let elsewhere = with(announce("eve", 0), "info_hash", json!(OTHER_SWARM));
     assert!(is_member(&tracker.send(eve, &elsewhere), eve), "other swarms are not concerned");
-    tracker.pass(Duration::from_secs(600));
+    tracker.pass(Span::from_secs(600));
     assert!(is_in(&mut tracker, eve, "eve"));
 }
 
@@ -263,7 +263,7 @@ fn old_reports_do_not_count() {
     tracker.send(members[1], &report("m1", "eve"));
     for _ in 0..6 {
         // Everybody stays.
-        tracker.pass(Duration::from_secs(100));
+        tracker.pass(Span::from_secs(100));
         for (number, conn) in members.iter().enumerate() {
             tracker.send(*conn, &announce(&format!("m{number}"), 0));
         }

@@ -2,8 +2,8 @@
 
 mod common;
 
+use hlswarm::time::Span;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use common::{OTHER_SWARM, SWARM, Tracker, announce, answer, peer, with};
 use hlswarm_tracker::registry::{Denied, Rate};
@@ -89,9 +89,9 @@ fn offers_are_passed_on_only_so_often() {
     assert_eq!(offers, 6, "the burst");
     let done = tracker.send(anna, &announce("anna", 1));
     assert!(done.only(anna)["interval"].is_u64(), "answered all the same");
-    tracker.pass(Duration::from_millis(4_999));
+    tracker.pass(Span::from_millis(4_999));
     assert!(tracker.send(anna, &announce("anna", 1)).to(ben).is_empty());
-    tracker.pass(Duration::from_millis(1));
+    tracker.pass(Span::from_millis(1));
     assert_eq!(tracker.send(anna, &announce("anna", 1)).to(ben).len(), 1);
 }
 
@@ -99,11 +99,11 @@ fn offers_are_passed_on_only_so_often() {
 fn a_member_is_forgotten_at_its_age_and_not_before() {
     let mut tracker = Tracker::new();
     let anna = tracker.join("anna");
-    tracker.pass(Duration::from_secs(100));
+    tracker.pass(Span::from_secs(100));
     tracker.send(anna, &announce("anna", 0));
-    tracker.pass(Duration::from_secs(179));
+    tracker.pass(Span::from_secs(179));
     assert_eq!(tracker.registry.sizes().members, 1);
-    tracker.pass(Duration::from_secs(1));
+    tracker.pass(Span::from_secs(1));
     assert_eq!((tracker.registry.sizes().members, tracker.registry.sizes().swarms), (0, 0));
     assert_eq!(tracker.registry.sizes().connections, 1, "the connection stays");
     assert_eq!(tracker.send(anna, &announce("anna", 0)).only(anna)["incomplete"], 1);
@@ -116,7 +116,7 @@ fn an_offer_is_answered_within_its_age_or_never() {
         let anna = tracker.join("anna");
         let ben = tracker.connect();
         let offer = tracker.send(ben, &announce("ben", 1)).only(anna);
-        tracker.now = tracker.now + Duration::from_millis(span);
+        tracker.now = tracker.now + Span::from_millis(span);
         assert_eq!(tracker.send(anna, &answer("anna", &offer)).sends.len(), answers);
     }
 }
@@ -270,7 +270,7 @@ fn announces_are_bounded_per_address_and_per_address_and_swarm() {
     assert_eq!(reason, "too many messages from this address, try again in 1 s");
     let other = tracker.connect();
     assert!(tracker.send(other, &announce("other", 0)).only(other)["interval"].is_u64());
-    tracker.pass(Duration::from_secs(2));
+    tracker.pass(Span::from_secs(2));
     assert!(tracker.send(all[7], &announce("p7", 0)).only(all[7])["interval"].is_u64());
 }
 
@@ -287,7 +287,7 @@ fn nobody_is_buried_in_offers() {
         tracker.registry.disconnect(conn);
     }
     assert_eq!(received, 60);
-    tracker.pass(Duration::from_millis(200));
+    tracker.pass(Span::from_millis(200));
     let conn = tracker.connect();
     assert_eq!(tracker.send(conn, &announce("late", 1)).to(victim).len(), 1);
 }
@@ -313,7 +313,7 @@ fn offers_are_bounded_per_connection_and_per_address() {
     assert_eq!(done.of_kind(SendKind::Offer), 3, "ten of one address");
     let other = tracker.connect();
     assert_eq!(tracker.send(other, &announce("other", 5)).of_kind(SendKind::Offer), 5);
-    tracker.pass(Duration::from_secs(1));
+    tracker.pass(Span::from_secs(1));
     assert_eq!(tracker.send(anna, &announce("anna", 5)).of_kind(SendKind::Offer), 1);
 }
 
@@ -353,10 +353,10 @@ fn a_neighbourhood_has_its_bound_of_connections() {
 fn a_connection_that_never_announces_is_closed() {
     let mut tracker = Tracker::new();
     let anna = tracker.connect();
-    assert!(tracker.pass(Duration::from_secs(29)).closes.is_empty());
-    assert_eq!(tracker.pass(Duration::from_secs(2)).closes, [(anna, CloseReason::Silent)]);
+    assert!(tracker.pass(Span::from_secs(29)).closes.is_empty());
+    assert_eq!(tracker.pass(Span::from_secs(2)).closes, [(anna, CloseReason::Silent)]);
     let ben = tracker.join("ben");
-    assert!(tracker.pass(Duration::from_secs(31)).closes.iter().all(|(conn, _)| *conn != ben));
+    assert!(tracker.pass(Span::from_secs(31)).closes.iter().all(|(conn, _)| *conn != ben));
 }
 
 #[test]
@@ -388,9 +388,9 @@ fn candidates_are_bounded_in_number_size_and_time() {
     );
 
     let (mut tracker, anna, ben) = setup();
-    tracker.now = tracker.now + Duration::from_millis(59_999);
+    tracker.now = tracker.now + Span::from_millis(59_999);
     assert_eq!(tracker.send(ben, &candidates(vec!["c".into()])).to(anna).len(), 1);
-    tracker.now = tracker.now + Duration::from_millis(1);
+    tracker.now = tracker.now + Span::from_millis(1);
     assert!(tracker.send(ben, &candidates(vec!["c".into()])).sends.is_empty());
 
     let (mut tracker, _, _) = setup();
@@ -406,10 +406,10 @@ fn joining_and_leaving_without_end_keeps_nothing() {
     for _ in 0..1000 {
         tracker.send(anna, &announce("anna", 0));
         tracker.send(anna, &with(announce("anna", 0), "event", json!("stopped")));
-        tracker.pass(Duration::from_secs(1));
+        tracker.pass(Span::from_secs(1));
     }
     tracker.send(anna, &announce("anna", 0));
     assert_eq!((tracker.registry.sizes().members, tracker.registry.sizes().swarms), (1, 1));
-    tracker.pass(Duration::from_secs(180));
+    tracker.pass(Span::from_secs(180));
     assert_eq!(tracker.registry.sizes().members, 0, "an entry of an earlier membership does not keep it");
 }

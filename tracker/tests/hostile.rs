@@ -3,7 +3,7 @@
 
 mod common;
 
-use std::time::Duration;
+use hlswarm::time::Span;
 
 use common::{OTHER_SWARM, Tracker, announce, answer, with, without};
 use hlswarm_tracker::SendKind;
@@ -220,7 +220,7 @@ proptest! {
         let mut conns: Vec<_> = (0..6).map(|_| tracker.connect()).collect();
         let mut offers: Vec<(usize, Value)> = Vec::new();
         for (who, name, what, millis) in steps {
-            tracker.pass(Duration::from_millis(millis));
+            tracker.pass(Span::from_millis(millis));
             let conn = conns[who];
             let name = format!("peer{name}");
             let done = match what {

@@ -2,7 +2,7 @@
 
 mod common;
 
-use std::time::Duration;
+use hlswarm::time::Span;
 
 use common::{OTHER_SWARM, SWARM, Tracker, announce, answer, peer, with, without};
 use hlswarm_tracker::SendKind;
@@ -123,7 +123,7 @@ fn numwant_may_be_missing_or_anything() {
     {
         let done = tracker.send(ben, &with(announce("ben", 1), "numwant", numwant.clone()));
         assert!(done.only(ben)["interval"].is_u64(), "{numwant}");
-        tracker.pass(Duration::from_secs(5));
+        tracker.pass(Span::from_secs(5));
     }
     let done = tracker.send(ben, &without(announce("ben", 1), "numwant"));
     assert!(done.only(ben)["interval"].is_u64());
@@ -262,7 +262,7 @@ fn a_swarm_is_freed_with_its_last_member() {
 #[test]
 fn offers_are_spread_evenly_over_a_swarm() {
     let mut tracker = Tracker::with(hlswarm_tracker::Limits {
-        min_interval: Duration::ZERO,
+        min_interval: Span::ZERO,
         received_offers: hlswarm_tracker::registry::Rate::UNLIMITED,
         messages_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
         offers_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
@@ -286,7 +286,7 @@ fn offers_are_spread_evenly_over_a_swarm() {
 #[test]
 fn neighbours_get_their_share_of_the_offers() {
     let mut tracker = Tracker::with(hlswarm_tracker::Limits {
-        min_interval: Duration::ZERO,
+        min_interval: Span::ZERO,
         received_offers: hlswarm_tracker::registry::Rate::UNLIMITED,
         messages_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,
         offers_per_connection: hlswarm_tracker::registry::Rate::UNLIMITED,

@@ -1,7 +1,6 @@
 //! What may happen to an engine.
 
-use std::time::Duration;
-
+use hlswarm::time::Span;
 use hlswarm::config::Config;
 use hlswarm::engine::{
     FetchError, HttpHead, Input, LinkCloseCause, Playhead, SegmentInfo, TimelineUpdate, TrackKind,
@@ -67,11 +66,11 @@ pub fn start(input: Input8<'_, '_>) -> Result<Shell> {
 pub fn step(shell: &mut Shell, input: Input8<'_, '_>) -> Result<()> {
     match input.int_in_range(0..=23u8)? {
         0 | 1 => {
-            let span = Duration::from_millis(input.int_in_range(0..=3_000u64)?);
+            let span = Span::from_millis(input.int_in_range(0..=3_000u64)?);
             shell.advance(shell.now + span);
         }
         2 => {
-            let span = Duration::from_secs(input.int_in_range(0..=900u64)?);
+            let span = Span::from_secs(input.int_in_range(0..=900u64)?);
             shell.advance(shell.now + span);
         }
         3 => timeline(shell, input)?,

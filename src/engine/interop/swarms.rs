@@ -1,7 +1,6 @@
 //! Which stock swarms are joined, and the signalling of each.
 
 use std::collections::VecDeque;
-use std::time::Duration;
 
 use crate::engine::Event;
 use crate::id::{LinkId, TrackId, TrackerId};
@@ -10,14 +9,14 @@ use crate::random::ChaCha8Rng;
 use crate::signal::Signal;
 use crate::sorted::SortedSet;
 use crate::swarm::SwarmOut;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 use super::super::io::{Input, Output};
 use super::Engine;
 
 /// A swarm whose track is not played any more is left after this long, as the stock viewers do it: the player may come
 /// back to the track, and others still ask for what we have of it.
-const LEAVE_AFTER: Duration = Duration::from_secs(30);
+const LEAVE_AFTER: Span = Span::from_secs(30);
 /// Links of one stream have ids of so many bits; above them is the stream's number.
 const LINK_BITS: u32 = 20;
 const SLOTS: u32 = 1 << (31 - LINK_BITS);

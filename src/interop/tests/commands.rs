@@ -1,7 +1,5 @@
 //! The stock wire, held against p2p-media-loader's own bytes.
 
-use std::time::Duration;
-
 use proptest::prelude::*;
 use serde_json::Value;
 
@@ -9,7 +7,7 @@ use super::identity::vectors;
 use crate::interop::command::{
     Command, CommandError, JOIN_TIMEOUT, Joiner, MAX_JOINED_BYTES, Subject, is_framed,
 };
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 fn bytes(hex: &Value) -> Vec<u8> {
     let hex = hex.as_str().unwrap().as_bytes();
@@ -142,7 +140,7 @@ fn parts_without_a_beginning_or_too_far_apart_are_left_out() {
     assert_eq!(joiner.push(at(0), parts.last().unwrap()), Ok(None));
     assert_eq!(joiner.push(at(0), &parts[0]), Ok(None));
     assert!(joiner.is_joining());
-    let late = at(0) + JOIN_TIMEOUT + Duration::from_millis(1);
+    let late = at(0) + JOIN_TIMEOUT + Span::from_millis(1);
     assert_eq!(joiner.push(late, &parts[1]), Ok(None));
     assert_eq!(joiner.push(late, &parts[2]), Ok(None), "the beginning is forgotten");
     // A new beginning ends the old one.

@@ -1,7 +1,6 @@
 //! What a stock peer says and hears, in both words.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -11,7 +10,7 @@ use crate::id::{BlobId, Id20, SegmentKey, SwarmId, TrackId, TransferId};
 use crate::interop::command::{Command, Joiner, Subject};
 use crate::interop::{Effect, Gateway, Ids, Numbering, Setup};
 use crate::swarm::{SegmentStore, StoredSegment};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::timeline::Timeline;
 use crate::wire::{
     DataHead, Frame, HaveState, RefuseReason, SHARING, bitmap, decode, encode, encode_data_head,
@@ -92,7 +91,7 @@ impl World {
         assert!(self.gateway.is_command(&message));
         if matches!(command, Command::Announcement { .. }) {
             // Slow enough that each is passed on at once.
-            self.now = self.now + Duration::from_millis(200);
+            self.now = self.now + Span::from_millis(200);
         }
         self.hears_at_once(&message)
     }
@@ -114,7 +113,7 @@ impl World {
 
     /// Time passes.
     fn wait(&mut self, ms: u64) -> Vec<Effect> {
-        self.now = self.now + Duration::from_millis(ms);
+        self.now = self.now + Span::from_millis(ms);
         let ids = Ids { timeline: &self.timeline, track: TRACK, numbering: self.numbering };
         self.gateway.retry(self.now, &ids, &Kept)
     }
@@ -219,7 +218,7 @@ fn announcements_that_come_fast_are_passed_on_at_a_pace() {
         assert_eq!(fast(&mut world, &ids), [], "too soon");
     }
     let due = world.gateway.show_due().unwrap();
-    assert_eq!(due, world.now + Duration::from_millis(200));
+    assert_eq!(due, world.now + Span::from_millis(200));
     world.now = due;
     let news: Vec<_> = (1001..1014).map(|sequence| (sequence, Loaded)).collect();
     assert_eq!(changes(&world.show()), news, "all of it, in one frame");
@@ -241,7 +240,7 @@ fn a_peer_is_told_again_once_it_is_sure_to_listen() {
     let ours = announcement(&[0, 2], &[]);
     assert_eq!(sent(&world.tells(&[0, 2])), std::slice::from_ref(&ours));
     // Nothing came of it: it may not have listened yet.
-    assert_eq!(world.gateway.announce_due(), Some(world.now + Duration::from_secs(2)));
+    assert_eq!(world.gateway.announce_due(), Some(world.now + Span::from_secs(2)));
     world.hears(&announcement(&[], &[]));
     assert_eq!(world.gateway.announce_due(), Some(world.now));
     assert_eq!(sent(&world.tells(&[0, 2])), std::slice::from_ref(&ours));
@@ -374,7 +373,7 @@ fn bytes_of_a_cancelled_request_are_never_taken_for_the_next() {
     // One that never answers is asked again after a while.
     world.asks(4, 1005, 0);
     world.says(&Frame::Cancel { transfer: TransferId(4) });
-    world.now = world.now + Duration::from_secs(3);
+    world.now = world.now + Span::from_secs(3);
     assert_eq!(sent(&world.asks(5, 1006, 0)).len(), 1);
     // A cancel while bytes come ends them for certain.
     world.hears(&Command::Data { segment: 6, request: 4, bytes: 50 });
@@ -475,7 +474,7 @@ fn a_refusal_is_an_absence_and_a_busy_one_is_tried_again_first() {
     }
     let refused = world.says(&Frame::Refuse { transfer: TransferId(5), reason: RefuseReason::Busy });
     assert_eq!(sent(&refused), [Command::Absent(about)]);
-    assert_eq!(world.gateway.announce_due(), Some(world.now + Duration::from_secs(1)));
+    assert_eq!(world.gateway.announce_due(), Some(world.now + Span::from_secs(1)));
     assert_eq!(sent(&world.tells(&[0, 2, 4])), [ours], "although nothing is new");
     world.wait(1000);
     world.hears(&Command::Request { segment: 4, request: 2, from: 0 });
@@ -585,7 +584,7 @@ proptest! {
                     None => Vec::new(),
                 },
                 Event::Pass(ms) => {
-                    world.now = world.now + Duration::from_millis(ms);
+                    world.now = world.now + Span::from_millis(ms);
                     Vec::new()
                 }
             };

@@ -1,15 +1,15 @@
 use super::*;
 
-const SECOND: Duration = Duration::from_secs(1);
+const SECOND: Span = Span::from_secs(1);
 
 fn item() -> Item {
     Item {
         priority: 5,
         ahead_of_want: 0,
-        need_in: 20 * SECOND,
-        duration: 4 * SECOND,
+        need_in: SECOND * 20,
+        duration: SECOND * 4,
         expected_bytes: Some(500_000),
-        missing_for: Duration::ZERO,
+        missing_for: Span::ZERO,
         slot: 0,
         http_blocked: false,
         announced: false,
@@ -38,7 +38,7 @@ fn a_lone_viewer_plays_as_without_us() {
 
 #[test]
 fn the_segment_needed_now_never_waits_for_company() {
-    let needed = Item { priority: 0, need_in: Duration::ZERO, ..item() };
+    let needed = Item { priority: 0, need_in: Span::ZERO, ..item() };
     for company in [Company::Connected, Company::Expected { left: SECOND }, Company::Alone] {
         assert!(matches!(choose(company, needed), Choice::Http(_)), "{company:?}");
     }
@@ -46,12 +46,12 @@ fn the_segment_needed_now_never_waits_for_company() {
 
 #[test]
 fn promised_peers_get_the_time_that_costs_nothing() {
-    let expected = Company::Expected { left: 3 * SECOND };
-    assert_eq!(choose(expected, item()), Choice::Wait(3 * SECOND));
+    let expected = Company::Expected { left: SECOND * 3 };
+    assert_eq!(choose(expected, item()), Choice::Wait(SECOND * 3));
     // 500,000 bytes at 8 Mbit/s take 0.5 s: twice that and the margin are kept free.
-    let soon = Item { need_in: 2 * SECOND, ..item() };
+    let soon = Item { need_in: SECOND * 2, ..item() };
     assert_eq!(choose(expected, soon), Choice::Wait(SECOND / 2));
-    let over = Company::Expected { left: Duration::ZERO };
+    let over = Company::Expected { left: Span::ZERO };
     assert_eq!(choose(over, item()), Choice::Http(HttpReason::Alone));
 }
 
@@ -63,7 +63,7 @@ fn a_peer_is_preferred_while_there_is_time() {
     assert_eq!(choose(Company::Connected, thin), Choice::Http(HttpReason::Deadline));
     let quick = Item { peer_span: Some(PeerSpan::About(SECOND / 4)), ..thin };
     assert_eq!(choose(Company::Connected, quick), Choice::Peer, "a peer as quick as HTTP is as safe");
-    let slow = Item { peer_span: Some(PeerSpan::About(5 * SECOND)), ..thin };
+    let slow = Item { peer_span: Some(PeerSpan::About(SECOND * 5)), ..thin };
     assert_eq!(choose(Company::Connected, slow), Choice::Http(HttpReason::Deadline));
 }
 
@@ -83,7 +83,7 @@ fn only_the_elected_fetches_and_the_others_take_their_turn() {
     assert_eq!(choose(Company::Connected, second), Choice::Wait(SECOND));
     let third = Item { slot: 2, missing_for: SECOND, ..item() };
     assert_eq!(choose(Company::Connected, third), Choice::Wait(SECOND));
-    let its_turn = Item { slot: 2, missing_for: 2 * SECOND, ..item() };
+    let its_turn = Item { slot: 2, missing_for: SECOND * 2, ..item() };
     assert_eq!(choose(Company::Connected, its_turn), Choice::Http(HttpReason::Elected));
     let announced = Item { announced: true, ..its_turn };
     assert!(matches!(choose(Company::Connected, announced), Choice::Wait(_)));
@@ -93,14 +93,14 @@ fn only_the_elected_fetches_and_the_others_take_their_turn() {
 fn the_draw_interval_is_the_width_of_a_turn() {
     let loader = LoaderConfig { http_download_probability_interval: 300, ..LoaderConfig::default() };
     let second = Item { slot: 1, ..item() };
-    assert_eq!(choose_with(&loader, Company::Connected, second), Choice::Wait(Duration::from_millis(300)));
+    assert_eq!(choose_with(&loader, Company::Connected, second), Choice::Wait(Span::from_millis(300)));
 }
 
 #[test]
 fn turns_shrink_when_time_is_short() {
-    let hurried = Item { slot: 1, need_in: 2700 * SECOND / 1000, priority: 1, ..item() };
+    let hurried = Item { slot: 1, need_in: SECOND * 2700 / 1000, priority: 1, ..item() };
     let Choice::Wait(wait) = choose(Company::Connected, hurried) else { panic!("not its turn yet") };
-    assert_eq!(wait, Duration::from_millis(200), "a sixth of the slack of 1.2 s");
+    assert_eq!(wait, Span::from_millis(200), "a sixth of the slack of 1.2 s");
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn prefetch_is_short_under_coordination_and_by_the_settings_without() {
 fn a_failed_segment_is_left_alone_ahead_of_need() {
     let blocked = Item { http_blocked: true, ahead_of_want: 1, ..item() };
     assert_eq!(choose(Company::Connected, blocked), Choice::Idle);
-    let held = Item { peer_span: Some(PeerSpan::Unknown), need_in: Duration::ZERO, ..blocked };
+    let held = Item { peer_span: Some(PeerSpan::Unknown), need_in: Span::ZERO, ..blocked };
     assert_eq!(choose(Company::Connected, held), Choice::Peer, "any peer is better than a failed origin");
 }
 
@@ -147,7 +147,7 @@ fn a_failed_segment_is_left_alone_ahead_of_need() {
 fn the_start_up_mode_forbids_http_but_not_peers() {
     let loader = LoaderConfig::default();
     let view = View { loader: &loader, company: Company::Connected, http_bps: None, http_forbidden: true };
-    let needed = Item { priority: 0, need_in: Duration::ZERO, ..item() };
+    let needed = Item { priority: 0, need_in: Span::ZERO, ..item() };
     assert_eq!(view.choose(&needed), Choice::Idle);
     assert_eq!(view.choose(&Item { peer_span: Some(PeerSpan::Unknown), ..needed }), Choice::Peer);
 }
@@ -172,12 +172,12 @@ fn review(progress: &Progress) -> Review {
 #[test]
 fn a_download_that_will_make_it_is_kept() {
     assert!(matches!(review(&progress()), Review::Keep(_)));
-    assert!(matches!(review(&Progress { need_in: 30 * SECOND, left: None, ..progress() }), Review::Keep(_)));
+    assert!(matches!(review(&Progress { need_in: SECOND * 30, left: None, ..progress() }), Review::Keep(_)));
 }
 
 #[test]
 fn a_download_that_will_not_make_it_is_replaced() {
-    assert!(matches!(review(&Progress { left: Some(8 * SECOND), ..progress() }), Review::Fallback(_)));
+    assert!(matches!(review(&Progress { left: Some(SECOND * 8), ..progress() }), Review::Fallback(_)));
     assert!(matches!(review(&Progress { left: None, ..progress() }), Review::Fallback(_)));
     let not_needed = Progress { required: false, left: None, ..progress() };
     assert!(matches!(review(&not_needed), Review::Keep(_)));
@@ -187,7 +187,7 @@ fn a_download_that_will_not_make_it_is_replaced() {
 
 #[test]
 fn p2p_segment_download_timeout_gives_the_peer_up() {
-    let old = Progress { running_for: 61 * SECOND, ..progress() };
+    let old = Progress { running_for: SECOND * 61, ..progress() };
     assert!(matches!(review(&old), Review::GiveUp(_)));
     let loader = LoaderConfig { p2p_segment_download_timeout: 500, ..LoaderConfig::default() };
     let view = View { loader: &loader, company: Company::Connected, http_bps: None, http_forbidden: false };

@@ -1,13 +1,13 @@
 //! What a tracker sends, parsed into a closed enum before anything else sees it.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::{
     MAX_CANDIDATE_BYTES, MAX_MESSAGE_BYTES, MAX_OFFER_ID_CHARS, MAX_TRICKLED_CANDIDATES, SdpFault, check_sdp,
 };
 use crate::id::{Id20, PeerId, SwarmId};
 use crate::json::Value;
+use crate::time::Span;
 
 /// Longest text for people that is kept of a tracker's warning or failure, in code points.
 const MAX_REASON_CHARS: usize = 256;
@@ -69,9 +69,9 @@ pub struct Announced {
     /// The swarm, if the tracker says so.
     pub swarm: Option<SwarmId>,
     /// When to announce again.
-    pub interval: Option<Duration>,
+    pub interval: Option<Span>,
     /// Do not announce more often than this.
-    pub min_interval: Option<Duration>,
+    pub min_interval: Option<Span>,
     /// Members that have everything.
     pub complete: u32,
     /// The other members.
@@ -250,9 +250,9 @@ fn flag(value: &Value, name: &str) -> bool {
     value.get(name).and_then(Value::as_bool).unwrap_or(false)
 }
 
-fn seconds(value: &Value, name: &str) -> Option<Duration> {
+fn seconds(value: &Value, name: &str) -> Option<Span> {
     let seconds = value.get(name).and_then(Value::as_f64).filter(|seconds| *seconds > 0.0)?;
-    Some(Duration::from_secs_f64(seconds.min(MAX_INTERVAL_S)))
+    Some(Span::from_secs_f64(seconds.min(MAX_INTERVAL_S)))
 }
 
 fn short(text: &str) -> String {

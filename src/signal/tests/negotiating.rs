@@ -333,7 +333,7 @@ fn a_ban_is_reported_to_trackers_that_take_reports() {
 #[test]
 fn an_avoided_peer_is_welcome_again_later() {
     let (mut rig, _) = announced("mmm", 20);
-    rig.call(|s, now, _, _| s.avoid(now, peer("aaa"), std::time::Duration::from_secs(60)));
+    rig.call(|s, now, _, _| s.avoid(now, peer("aaa"), crate::time::Span::from_secs(60)));
     rig.offer_from(0, "aaa", "x");
     assert!(rig.accepted().is_empty());
     rig.run(60_000);

@@ -64,7 +64,7 @@ fn when_a_node_dies_its_viewers_go_elsewhere_within_five_seconds_and_not_in_step
         rig.run(5_000);
         let (at, url) = opens(&rig)[1].clone();
         assert_eq!(url, other);
-        waits.push(at.since(died).as_millis() as u64);
+        waits.push(at.since(died).as_millis());
         assert_eq!(rig.signal.stats()[0].url, other);
         assert_eq!(rig.signal.stats()[0].state, TrackerState::Connected);
         let there = rig.announces(0).into_iter().find(|(at, _)| *at > died).expect("it announces there");

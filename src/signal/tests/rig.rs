@@ -1,7 +1,6 @@
 //! A viewer with scripted trackers and a shell that makes descriptions, in simulated time.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 use rand::SeedableRng;
@@ -12,7 +11,7 @@ use crate::engine::{Event, LinkCloseCause, Output};
 use crate::id::{Id20, LinkId, PeerId, SwarmId, TrackerId};
 use crate::signal::Signal;
 use crate::signal::links::Stage;
-use crate::time::Time;
+use crate::time::{Span, Time};
 
 /// How a scripted tracker behaves.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,7 +129,7 @@ impl Rig {
 
     fn later(&mut self, ms: u64, ahead: Ahead) {
         self.count += 1;
-        self.ahead.insert((self.now + Duration::from_millis(ms), self.count), ahead);
+        self.ahead.insert((self.now + Span::from_millis(ms), self.count), ahead);
     }
 
     fn run_output(&mut self, output: Output) {
@@ -195,7 +194,7 @@ impl Rig {
 
     /// Lets time pass.
     pub fn run(&mut self, ms: u64) {
-        let end = self.now + Duration::from_millis(ms);
+        let end = self.now + Span::from_millis(ms);
         loop {
             let deadline = self.signal.next_deadline().map(|deadline| deadline.at.max(self.now));
             let ahead = self.ahead.keys().next().map(|key| key.0);
@@ -221,7 +220,7 @@ impl Rig {
 
     /// The device sleeps: time passes, nothing happens.
     pub fn sleep(&mut self, ms: u64) {
-        self.now = self.now + Duration::from_millis(ms);
+        self.now = self.now + Span::from_millis(ms);
     }
 
     fn arrive(&mut self, ahead: Ahead) {

@@ -1,7 +1,6 @@
 //! One peer set with a segment store, a clock and everything that it said.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 use rand::SeedableRng;
@@ -9,7 +8,7 @@ use rand::SeedableRng;
 use crate::config::Config;
 use crate::engine::{CloseReason, Event, LinkCloseCause, Output};
 use crate::id::{BlobId, Id20, LinkId, PeerId, SegmentKey, SwarmId, TrackId, TransferId};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::{
     Capabilities, DATA_HEAD_LEN, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, RefuseReason, SHARING,
     decode, decode_data_head, encode, encode_data_head,
@@ -208,7 +207,7 @@ impl Node {
 
     /// Lets time pass, with a tick at each deadline on the way.
     pub(super) fn wait(&mut self, ms: u64) {
-        let end = self.now + Duration::from_millis(ms);
+        let end = self.now + Span::from_millis(ms);
         for _ in 0..100_000 {
             match self.swarm.next_deadline() {
                 Some(deadline) if deadline.at <= end => {

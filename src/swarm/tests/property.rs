@@ -2,7 +2,6 @@
 //! bytes.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::time::Duration;
 
 use crate::random::ChaCha8Rng;
 use proptest::prelude::*;
@@ -13,7 +12,7 @@ use crate::config::Config;
 use crate::engine::{CloseReason, Event, LinkCloseCause, Output};
 use crate::id::{LinkId, SegmentKey, TransferId};
 use crate::swarm::{DataArrival, Swarm, SwarmNotice, SwarmOut};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::wire::HaveState;
 
 const SEGMENTS: u64 = 6;
@@ -270,7 +269,7 @@ impl Pair {
     }
 
     fn pass(&mut self, ms: u64) {
-        self.now = self.now + Duration::from_millis(ms);
+        self.now = self.now + Span::from_millis(ms);
         for who in 0..2 {
             self.call(who, |swarm, now, rng, store, out| swarm.tick(now, rng, store, out));
         }

@@ -144,14 +144,14 @@ impl Viewer {
                 self.tally.p2p_delivered += timing.p2p_bytes;
                 let way = Way {
                     wanted_us: self.player.pending_since(request.0).unwrap_or(ctx.now_us),
-                    asked_us: ctx.now_us.saturating_sub((timing.age + timing.total).as_micros() as u64),
+                    asked_us: ctx.now_us.saturating_sub((timing.age + timing.total).as_micros()),
                     first_us: ctx.now_us.saturating_sub(
-                        (timing.age + timing.total.saturating_sub(timing.first_byte)).as_micros() as u64,
+                        (timing.age + timing.total.saturating_sub(timing.first_byte)).as_micros(),
                     ),
                     hops: self.blobs.hops(blob.0),
                 };
                 self.tally.reached(&ctx.world.catalog, place, ctx.now_us, way);
-                let loading = Some((len, timing.total.as_micros() as u64));
+                let loading = Some((len, timing.total.as_micros()));
                 self.player.on_delivered(
                     ctx.now_us,
                     request.0,

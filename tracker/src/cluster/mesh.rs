@@ -1,9 +1,7 @@
 //! One registry's part in the cluster: what it tells, what it knows, and how it shares out offers.
 
-use std::time::Duration;
-
 use hlswarm::id::SwarmId;
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use rand::{Rng, RngExt};
 
 use super::frame;
@@ -13,7 +11,7 @@ use super::{Body, Counts, Dest, Frame, FrameError, NodeId};
 use crate::out::Out;
 
 /// How often silence and gaps are looked for.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+const LOOK_EVERY: Span = Span::from_millis(250);
 /// One offer in so many goes to another process even if there are receivers here, so that the parts of a swarm stay
 /// connected.
 const ONE_AWAY_IN: usize = 5;

@@ -1,10 +1,9 @@
 //! What a node tells others of its swarms: numbered, batched, and repeated where asked.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use hlswarm::id::SwarmId;
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use super::frame::{self, Group, RECORDS_PER_FRAME};
 use super::{
@@ -97,15 +96,15 @@ impl Publisher {
         }
         if !self.later.is_empty() && now >= self.later_at {
             self.soon.append(&mut self.later);
-            self.later_at = now + Duration::from_millis(SMALL_CHANGES_EVERY_MS);
+            self.later_at = now + Span::from_millis(SMALL_CHANGES_EVERY_MS);
             self.soon_at = now;
         }
         if !self.soon.is_empty() && now >= self.soon_at {
             self.tell_changes(&counts, out);
-            self.soon_at = now + Duration::from_millis(FLUSH_EVERY_MS);
+            self.soon_at = now + Span::from_millis(FLUSH_EVERY_MS);
         }
         if now >= self.presence_at {
-            self.presence_at = now + Duration::from_millis(PRESENCE_EVERY_MS);
+            self.presence_at = now + Span::from_millis(PRESENCE_EVERY_MS);
             let (id, numbers) = (self.id, &self.numbers);
             out.frame(self.audience, |frame| {
                 frame::write_presence(frame, id, numbers.as_slice());

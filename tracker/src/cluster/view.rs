@@ -1,10 +1,9 @@
 //! What a node knows of the others: how many members their swarms have, and how far their numbering is.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use hlswarm::id::{Id20, SwarmId};
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use super::frame::Group;
 use super::publisher::Key;
@@ -17,7 +16,7 @@ type Map<K, V> = std::collections::HashMap<K, V>;
 /// Nodes that are listened to; more are ignored.
 const MOST_NODES: usize = 1024;
 /// How long a node that said goodbye is not believed to be back: what it said before may still be on its way.
-const FAREWELL: Duration = Duration::from_secs(10);
+const FAREWELL: Span = Span::from_secs(10);
 
 /// How a node is reached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -321,7 +320,7 @@ impl View {
     /// Forgets who said nothing for too long.
     pub(super) fn purge(&mut self, now: Time, changed: &mut Vec<SwarmId>) {
         self.farewells.retain(|_, until| *until > now);
-        let silence = Duration::from_millis(SILENCE_MS);
+        let silence = Span::from_millis(SILENCE_MS);
         let silent = |node: &&Node| node.kind != Kind::Own && node.heard + silence <= now;
         let lost: Vec<NodeId> = self.nodes.iter().flatten().filter(silent).map(|node| node.id).collect();
         self.trouble.lost += lost.len() as u64;
@@ -335,7 +334,7 @@ impl View {
         let mut questions = Vec::new();
         for node in self.nodes.iter_mut().flatten() {
             if !node.missing.is_empty() && node.ask_at <= now {
-                node.ask_at = now + Duration::from_millis(PRESENCE_EVERY_MS);
+                node.ask_at = now + Span::from_millis(PRESENCE_EVERY_MS);
                 questions.push((node.id, node.missing));
             }
         }

@@ -1,6 +1,6 @@
 //! The table of bounds for clients.
 
-use std::time::Duration;
+use hlswarm::time::Span;
 
 use super::ConfigError;
 use super::settings::settings;
@@ -200,12 +200,12 @@ impl LimitSettings {
     pub fn registry(&self) -> Limits {
         let unlimited = |count: usize| if count == 0 { usize::MAX } else { count };
         Limits {
-            interval: Duration::from_secs(self.interval_secs),
-            min_interval: Duration::from_secs(self.min_interval_secs),
+            interval: Span::from_secs(self.interval_secs),
+            min_interval: Span::from_secs(self.min_interval_secs),
             announce_burst: self.announce_burst,
-            peer_age: Duration::from_secs(self.peer_age_secs),
-            offer_age: Duration::from_secs(self.offer_age_secs),
-            first_announce: Duration::from_secs(self.first_announce_secs),
+            peer_age: Span::from_secs(self.peer_age_secs),
+            offer_age: Span::from_secs(self.offer_age_secs),
+            first_announce: Span::from_secs(self.first_announce_secs),
             offers_per_announce: self.offers_per_announce,
             sdp: SdpBounds { bytes: self.sdp_bytes, candidates: self.sdp_candidates },
             pending_offers: self.pending_offers,
@@ -238,11 +238,11 @@ impl LimitSettings {
             near_percent: self.near_percent,
             reports_to_ban: self.reports_to_ban,
             report_percent: self.report_percent,
-            report_age: Duration::from_secs(self.report_secs),
-            ban_age: Duration::from_secs(self.ban_secs),
+            report_age: Span::from_secs(self.report_secs),
+            ban_age: Span::from_secs(self.ban_secs),
             ban_shared: self.ban_shared,
             trickle: self.trickle,
-            trickle_age: Duration::from_secs(self.trickle_secs),
+            trickle_age: Span::from_secs(self.trickle_secs),
             trickle_candidates: self.trickle_candidates,
             trickle_candidate_bytes: self.trickle_candidate_bytes,
         }

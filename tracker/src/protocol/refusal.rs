@@ -1,7 +1,7 @@
 //! Why a message is refused. The connection stays open: stock clients stay away for minutes when they are closed.
 
+use hlswarm::time::Span;
 use std::fmt;
-use std::time::Duration;
 
 use super::token::Token;
 use crate::registry::TokenFault;
@@ -94,8 +94,8 @@ pub enum Refusal {
 
 impl Refusal {
     /// Messages of `of` come too fast; the next one is taken after `wait`.
-    pub const fn too_fast(of: &'static str, wait: Duration) -> Refusal {
-        Refusal::TooFast { of, retry_s: wait.as_millis().div_ceil(1000) as u64 }
+    pub const fn too_fast(of: &'static str, wait: Span) -> Refusal {
+        Refusal::TooFast { of, retry_s: wait.as_millis().div_ceil(1000) }
     }
 
     /// A short stable name, for metrics.

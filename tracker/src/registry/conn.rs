@@ -1,10 +1,9 @@
 //! What the registry knows of each connection.
 
 use std::fmt;
-use std::time::Duration;
 
 use hlswarm::id::{PeerId, SwarmId};
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use super::admission::{Prefix, Region};
 use super::rate::Bucket;
@@ -232,7 +231,7 @@ impl Conn {
     }
 
     /// Remembers an offer sent to this connection; the oldest makes room.
-    pub(crate) fn remember_offer(&mut self, pending: Pending, now: Time, age: Duration, most: usize) {
+    pub(crate) fn remember_offer(&mut self, pending: Pending, now: Time, age: Span, most: usize) {
         self.pending.retain(|old| old.sent + age > now);
         if self.pending.len() >= most.max(1) {
             self.pending.remove(0);
@@ -241,7 +240,7 @@ impl Conn {
     }
 
     /// Takes the pending offer with `key`, if it is not older than `age`.
-    pub(crate) fn take_offer(&mut self, key: OfferKey, now: Time, age: Duration) -> Option<Pending> {
+    pub(crate) fn take_offer(&mut self, key: OfferKey, now: Time, age: Span) -> Option<Pending> {
         let at = self.pending.iter().position(|pending| pending.key == key)?;
         let pending = self.pending.remove(at);
         if self.pending.is_empty() {
@@ -252,7 +251,7 @@ impl Conn {
     }
 
     /// Remembers an offer that another registry was given; the oldest makes room.
-    pub(crate) fn remember_given(&mut self, given: Given, now: Time, age: Duration, most: usize) {
+    pub(crate) fn remember_given(&mut self, given: Given, now: Time, age: Span, most: usize) {
         self.given.retain(|old| old.sent + age > now);
         if self.given.len() >= most.max(1) {
             self.given.remove(0);
@@ -261,13 +260,7 @@ impl Conn {
     }
 
     /// Takes the offer with `key` that the process of `from` was given, if it is not older than `age`.
-    pub(crate) fn take_given(
-        &mut self,
-        key: OfferKey,
-        from: NodeId,
-        now: Time,
-        age: Duration,
-    ) -> Option<Given> {
+    pub(crate) fn take_given(&mut self, key: OfferKey, from: NodeId, now: Time, age: Span) -> Option<Given> {
         let from = from.process();
         let at = self.given.iter().position(|given| given.key == key && given.to.process() == from)?;
         let given = self.given.remove(at);

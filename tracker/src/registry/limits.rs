@@ -1,8 +1,7 @@
 //! How much the registry takes from anybody.
 
-use std::time::Duration;
-
 use hlswarm::signal::message;
+use hlswarm::time::Span;
 
 use super::admission::MostConnections;
 use super::rate::Rate;
@@ -12,19 +11,19 @@ use crate::protocol::SdpBounds;
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// When members should announce again. Default 120 s.
-    pub interval: Duration,
+    pub interval: Span,
     /// Offers of one member in one swarm are passed on at most this often, after a burst of
     /// [`announce_burst`](Limits::announce_burst). Earlier announces are answered, and their offers dropped.
     /// Default 5 s.
-    pub min_interval: Duration,
+    pub min_interval: Span,
     /// How many announces in a row may carry offers before `min_interval` applies. Default 6.
     pub announce_burst: u32,
     /// A member that does not announce for this long is forgotten. Default 180 s.
-    pub peer_age: Duration,
+    pub peer_age: Span,
     /// An offer is answered within this time or never. Default 120 s.
-    pub offer_age: Duration,
+    pub offer_age: Span,
     /// A new connection announces within this time. Default 30 s.
-    pub first_announce: Duration,
+    pub first_announce: Span,
     /// Offers passed on of one announce. Default 10.
     pub offers_per_announce: usize,
     /// What a session description may be at most. Default 8 KiB with 20 candidates.
@@ -68,15 +67,15 @@ pub struct Limits {
     /// And so many of 100 neighbourhoods that it was introduced to lately. Default 25.
     pub report_percent: usize,
     /// A report counts for this long. Default 600 s.
-    pub report_age: Duration,
+    pub report_age: Span,
     /// Who was reported is kept out for this long. Default 600 s.
-    pub ban_age: Duration,
+    pub ban_age: Span,
     /// The address is kept out as well if no more than so many connections share it. Default 4.
     pub ban_shared: usize,
     /// Whether candidates found later are relayed. Default true.
     pub trickle: bool,
     /// Candidates are relayed for this long after the answer. Default 60 s.
-    pub trickle_age: Duration,
+    pub trickle_age: Span,
     /// Candidates relayed per direction of one answered offer. Default 20.
     pub trickle_candidates: usize,
     /// Length of one trickled candidate, in bytes. Default 512.
@@ -86,12 +85,12 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            interval: Duration::from_secs(120),
-            min_interval: Duration::from_secs(5),
+            interval: Span::from_secs(120),
+            min_interval: Span::from_secs(5),
             announce_burst: 6,
-            peer_age: Duration::from_secs(180),
-            offer_age: Duration::from_secs(120),
-            first_announce: Duration::from_secs(30),
+            peer_age: Span::from_secs(180),
+            offer_age: Span::from_secs(120),
+            first_announce: Span::from_secs(30),
             offers_per_announce: message::MAX_OFFERS,
             sdp: SdpBounds { bytes: message::MAX_SDP_BYTES, candidates: message::MAX_SDP_CANDIDATES },
             pending_offers: 64,
@@ -112,11 +111,11 @@ impl Default for Limits {
             near_percent: 40,
             reports_to_ban: 3,
             report_percent: 25,
-            report_age: Duration::from_secs(600),
-            ban_age: Duration::from_secs(600),
+            report_age: Span::from_secs(600),
+            ban_age: Span::from_secs(600),
             ban_shared: 4,
             trickle: true,
-            trickle_age: Duration::from_secs(60),
+            trickle_age: Span::from_secs(60),
             trickle_candidates: message::MAX_TRICKLED_CANDIDATES,
             trickle_candidate_bytes: message::MAX_CANDIDATE_BYTES,
         }

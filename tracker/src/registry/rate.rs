@@ -1,8 +1,6 @@
 //! Token buckets.
 
-use std::time::Duration;
-
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 /// How fast something may happen.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -31,15 +29,15 @@ pub struct Bucket {
 
 impl Bucket {
     /// Takes a token, or says how long until there is one.
-    pub fn take(&mut self, now: Time, rate: Rate) -> Result<(), Duration> {
+    pub fn take(&mut self, now: Time, rate: Rate) -> Result<(), Span> {
         if rate.per_second <= 0.0 {
             return Ok(());
         }
         let step = rate.micros_per_token();
         let depth = step.saturating_mul(u64::from(rate.burst.max(1)));
-        let full_at = self.full_at.max(now) + Duration::from_micros(step);
-        let over = full_at.since(now).saturating_sub(Duration::from_micros(depth));
-        if over > Duration::ZERO {
+        let full_at = self.full_at.max(now) + Span::from_micros(step);
+        let over = full_at.since(now).saturating_sub(Span::from_micros(depth));
+        if over > Span::ZERO {
             return Err(over);
         }
         self.full_at = full_at;
@@ -54,17 +52,17 @@ impl Bucket {
     /// Gives a token back that turned out not to be needed.
     pub fn give_back(&mut self, rate: Rate) {
         if rate.per_second > 0.0 {
-            self.full_at = self.full_at.saturating_sub(Duration::from_micros(rate.micros_per_token()));
+            self.full_at = self.full_at.saturating_sub(Span::from_micros(rate.micros_per_token()));
         }
     }
 
     /// Takes `tokens` in any case, and says how long until the debt is paid: zero if there is none.
-    pub fn charge(&mut self, now: Time, rate: Rate, tokens: u64) -> Duration {
+    pub fn charge(&mut self, now: Time, rate: Rate, tokens: u64) -> Span {
         if rate.per_second <= 0.0 {
-            return Duration::ZERO;
+            return Span::ZERO;
         }
-        let cost = Duration::from_secs_f64(tokens as f64 / rate.per_second);
-        let depth = Duration::from_secs_f64(f64::from(rate.burst) / rate.per_second);
+        let cost = Span::from_secs_f64(tokens as f64 / rate.per_second);
+        let depth = Span::from_secs_f64(f64::from(rate.burst) / rate.per_second);
         self.full_at = self.full_at.max(now) + cost;
         self.full_at.since(now).saturating_sub(depth)
     }
@@ -94,7 +92,7 @@ mod tests {
         for _ in 0..3 {
             assert_eq!(bucket.take(start, RATE), Ok(()));
         }
-        assert_eq!(bucket.take(start, RATE), Err(Duration::from_millis(500)));
+        assert_eq!(bucket.take(start, RATE), Err(Span::from_millis(500)));
         assert!(!bucket.has(Time::from_millis(10_499), RATE));
         assert!(bucket.has(Time::from_millis(10_500), RATE));
         assert_eq!(bucket.take(Time::from_millis(10_500), RATE), Ok(()));
@@ -107,10 +105,10 @@ mod tests {
     fn a_charge_may_go_into_debt() {
         let mut bucket = Bucket::default();
         let start = Time::from_millis(10_000);
-        assert_eq!(bucket.charge(start, RATE, 3), Duration::ZERO);
-        assert_eq!(bucket.charge(start, RATE, 2), Duration::from_secs(1));
-        assert_eq!(bucket.charge(Time::from_millis(11_000), RATE, 0), Duration::ZERO);
-        assert_eq!(bucket.charge(start, Rate::UNLIMITED, 1 << 40), Duration::ZERO);
+        assert_eq!(bucket.charge(start, RATE, 3), Span::ZERO);
+        assert_eq!(bucket.charge(start, RATE, 2), Span::from_secs(1));
+        assert_eq!(bucket.charge(Time::from_millis(11_000), RATE, 0), Span::ZERO);
+        assert_eq!(bucket.charge(start, Rate::UNLIMITED, 1 << 40), Span::ZERO);
     }
 
     #[test]

@@ -1,9 +1,7 @@
 //! Answers and trickled candidates: what travels along an offer once it was handed out.
 
-use std::time::Duration;
-
 use hlswarm::id::{PeerId, SwarmId};
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use super::Registry;
 use super::conn::{ConnId, Place, Route};
@@ -60,7 +58,7 @@ impl Registry {
     /// Sends an answer to the client that made the offer.
     pub(super) fn pass_answer(
         &mut self,
-        took: Duration,
+        took: Span,
         to: ConnId,
         from: &Member<'_>,
         answer: Offer<'_>,

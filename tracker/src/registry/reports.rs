@@ -12,10 +12,8 @@
 //! What is banned is the connection, and its address in this swarm, unless more connections share the address than one
 //! household has: behind a carrier's NAT the others are innocent.
 
-use std::time::Duration;
-
 use hlswarm::id::{PeerId, SwarmId};
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use super::admission::{Net, Prefix};
 use super::conn::{ConnId, Match, Place};
@@ -56,7 +54,7 @@ impl Reports {
     }
 
     /// Forgets what is over.
-    pub(super) fn tick(&mut self, now: Time, age: std::time::Duration) {
+    pub(super) fn tick(&mut self, now: Time, age: hlswarm::time::Span) {
         self.bans.retain(|_, until| *until > now);
         self.accusations.retain(|_, voices| {
             voices.retain(|(_, at)| *at + age > now);
@@ -218,7 +216,7 @@ impl Registry {
             return;
         }
         let ip = Prefix::from_bits(banned.ip);
-        let age = Duration::from_secs(banned.seconds.into()).min(self.limits.ban_age);
+        let age = Span::from_secs(banned.seconds.into()).min(self.limits.ban_age);
         self.reports.bans.insert((Culprit::Address(ip), banned.swarm), now + age);
         let of_that_address =
             |member: &&Member| self.conns.get(member.conn).is_some_and(|conn| conn.ip == ip);

@@ -7,10 +7,9 @@
 
 use std::fmt;
 use std::hash::Hasher;
-use std::time::Duration;
 
 use hlswarm::id::{Id20, SwarmId};
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
@@ -157,7 +156,7 @@ pub(super) struct Tokens {
     /// Connections that may be in a swarm by one token at the same time.
     connections: usize,
     /// The time since 1970 at [`Time::ZERO`]: not in whole seconds, or a token would outlive its last one.
-    epoch: Duration,
+    epoch: Span,
     /// How many memberships there are by each token.
     used: Map<u64, u32>,
 }
@@ -198,8 +197,8 @@ impl Registry {
     }
 
     /// Tells the time of day, since 1970: tokens expire by it.
-    pub fn set_unix_time(&mut self, now: Time, since_1970: Duration) {
-        self.tokens.epoch = since_1970.saturating_sub(Duration::from_micros(now.as_micros()));
+    pub fn set_unix_time(&mut self, now: Time, since_1970: Span) {
+        self.tokens.epoch = since_1970.saturating_sub(Span::from_micros(now.as_micros()));
     }
 
     /// A connection came with a token in its URL. One in an announce goes before it.
@@ -226,7 +225,7 @@ impl Registry {
         let Some(state) = self.conns.get(conn) else { return Err(Refusal::Full) };
         let in_message = announce.token.map(|token| token.decode().unwrap_or_default());
         let token = in_message.as_deref().or(state.token.as_deref());
-        let now_s = (self.tokens.epoch + Duration::from_micros(now.as_micros())).as_secs();
+        let now_s = (self.tokens.epoch + Span::from_micros(now.as_micros())).as_secs();
         let claim = self.tokens.secrets.check(token, swarm, now_s).map_err(Refusal::Token)?;
         let mut hasher = self.keyed_hasher();
         hasher.write(&swarm.0.0);

@@ -1,9 +1,8 @@
 //! What each address may still do before its connections are known to the registry, and in bytes.
 
 use std::net::IpAddr;
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 use crate::config::LimitSettings;
 use crate::registry::{Bucket, Prefix};
@@ -21,12 +20,12 @@ pub(super) struct Addresses {
 
 impl Addresses {
     /// Whether one more connection of `ip` is taken now; if not, how long until then.
-    pub(super) fn accept(&mut self, now: Time, ip: IpAddr, limits: &LimitSettings) -> Result<(), Duration> {
+    pub(super) fn accept(&mut self, now: Time, ip: IpAddr, limits: &LimitSettings) -> Result<(), Span> {
         self.accepts.entry(Prefix::of(ip)).or_default().take(now, limits.accepts_per_ip())
     }
 
     /// Counts bytes of `ip`, and says for how long nothing more should be read of it.
-    pub(super) fn charge(&mut self, now: Time, ip: IpAddr, limits: &LimitSettings, bytes: usize) -> Duration {
+    pub(super) fn charge(&mut self, now: Time, ip: IpAddr, limits: &LimitSettings, bytes: usize) -> Span {
         self.bytes.entry(Prefix::of(ip)).or_default().charge(now, limits.bytes_per_ip(), bytes as u64)
     }
 
@@ -62,11 +61,11 @@ mod tests {
         for last in 1..=3 {
             assert!(addresses.accept(start, ip(&format!("2001:db8::{last}")), &limits).is_ok());
         }
-        assert_eq!(addresses.accept(start, ip("2001:db8::4"), &limits), Err(Duration::from_millis(500)));
+        assert_eq!(addresses.accept(start, ip("2001:db8::4"), &limits), Err(Span::from_millis(500)));
         assert!(addresses.accept(start, ip("2001:db8:0:1::1"), &limits).is_ok());
-        assert_eq!(addresses.charge(start, ip("192.0.2.1"), &limits, 5000), Duration::ZERO);
-        assert_eq!(addresses.charge(start, ip("192.0.2.1"), &limits, 500), Duration::from_millis(500));
-        assert_eq!(addresses.charge(start, ip("192.0.2.2"), &limits, 500), Duration::ZERO);
+        assert_eq!(addresses.charge(start, ip("192.0.2.1"), &limits, 5000), Span::ZERO);
+        assert_eq!(addresses.charge(start, ip("192.0.2.1"), &limits, 500), Span::from_millis(500));
+        assert_eq!(addresses.charge(start, ip("192.0.2.2"), &limits, 500), Span::ZERO);
         addresses.tick(Time::from_millis(12_000));
         assert_eq!((addresses.accepts.len(), addresses.bytes.len()), (0, 1));
         addresses.tick(Time::from_millis(16_000));

@@ -1,11 +1,11 @@
 //! Listening sockets.
 
+use hlswarm::time::Span;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::unix::net::{UnixListener as StdUnixListener, UnixStream as StdUnixStream};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use mio::net::{TcpListener, UnixListener};
 use mio::{Interest, Registry, Token};
@@ -156,7 +156,7 @@ impl Listener {
 }
 
 /// How long to wait when the process has no file descriptors left.
-pub(super) const NO_DESCRIPTORS_PAUSE: Duration = Duration::from_millis(100);
+pub(super) const NO_DESCRIPTORS_PAUSE: Span = Span::from_millis(100);
 
 #[cfg(test)]
 mod tests {

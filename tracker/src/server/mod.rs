@@ -342,7 +342,7 @@ fn new_core(
     }
     registry.set_allowed(settings.lists.info_hashes.clone());
     registry.set_tokens(settings.lists.secrets.clone(), settings.config.access.token_connections);
-    registry.set_unix_time(Time::ZERO, Clock::since_1970());
+    registry.set_unix_time(Time::ZERO, Clock::since_1970().into());
     Ok(Core {
         worker,
         shared: Arc::clone(shared),

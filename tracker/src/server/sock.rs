@@ -5,9 +5,8 @@ mod upgrade;
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use rustls::ServerConfig;
 
 use super::core::Core;
@@ -85,7 +84,7 @@ pub(super) struct Sock {
 }
 
 /// How long a close may take once it is said.
-const CLOSE_TIME: Duration = Duration::from_secs(2);
+const CLOSE_TIME: Span = Span::from_secs(2);
 /// Pings that may go unanswered.
 const MOST_UNANSWERED_PINGS: u8 = 2;
 /// Replies and answers are queued for a slow reader up to this many times `queue_bytes`.
@@ -120,7 +119,7 @@ impl Sock {
             decoder: Decoder::default(),
             queue: Queue::default(),
             conn: None,
-            deadline: core.now + Duration::from_secs(secs),
+            deadline: core.now + Span::from_secs(secs),
             last_heard: core.now,
             unanswered_pings: 0,
             stalled_since: None,
@@ -175,7 +174,7 @@ impl Sock {
             }
             _ => debt,
         };
-        self.paused_until = (debt > Duration::ZERO).then(|| core.now + debt);
+        self.paused_until = (debt > Span::ZERO).then(|| core.now + debt);
         if let Phase::Proxy(_) = self.phase {
             return self.receive_proxy(bytes, core);
         }
@@ -208,7 +207,7 @@ impl Sock {
         if let (Phase::Tls, true) = (&self.phase, tls.is_ready()) {
             core.net.tls_handshakes += 1;
             self.phase = Phase::Http(Vec::new());
-            self.deadline = core.now + Duration::from_secs(core.settings.config.limits.upgrade_secs);
+            self.deadline = core.now + Span::from_secs(core.settings.config.limits.upgrade_secs);
         }
         let result = self.receive_plain(&plain, core);
         core.plain = plain;
@@ -400,17 +399,17 @@ impl Sock {
         }
         let limits = &core.settings.config.limits;
         let mut next =
-            self.last_heard + Duration::from_secs(limits.ping_secs) * u32::from(self.unanswered_pings + 1);
+            self.last_heard + Span::from_secs(limits.ping_secs) * u32::from(self.unanswered_pings + 1);
         if core.now >= next {
             if self.unanswered_pings == MOST_UNANSWERED_PINGS {
                 return Err(End::Timeout("answer to pings"));
             }
             self.unanswered_pings += 1;
-            next = next + Duration::from_secs(limits.ping_secs);
+            next = next + Span::from_secs(limits.ping_secs);
             write_frame(self.queue.buffer(&mut core.pool), Opcode::Ping, b"");
         }
         if let Some(since) = self.stalled_since {
-            let patience = since + Duration::from_secs(limits.stalled_secs);
+            let patience = since + Span::from_secs(limits.stalled_secs);
             if core.now >= patience {
                 return Err(End::Slow);
             }
@@ -426,11 +425,11 @@ impl Sock {
     pub(super) fn next_check(&self, core: &Core) -> Time {
         let limits = &core.settings.config.limits;
         let mut next = match self.phase {
-            Phase::Open => self.last_heard + Duration::from_secs(limits.ping_secs),
+            Phase::Open => self.last_heard + Span::from_secs(limits.ping_secs),
             _ => self.deadline,
         };
         if let Some(since) = self.stalled_since {
-            next = next.min(since + Duration::from_secs(limits.stalled_secs));
+            next = next.min(since + Span::from_secs(limits.stalled_secs));
         }
         if let Some(until) = self.paused_until {
             next = next.min(until);

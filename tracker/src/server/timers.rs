@@ -1,9 +1,8 @@
 //! When to look at which connection again, in whole seconds.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 
 /// One entry per connection that waits for something. Entries may be stale: whoever is woken checks for itself.
 #[derive(Debug, Default)]
@@ -29,7 +28,7 @@ impl Timers {
     }
 
     /// How long until the next whole second.
-    pub(super) fn until_next_second(now: Time) -> Duration {
-        Duration::from_micros(1_000_000 - now.as_micros() % 1_000_000)
+    pub(super) fn until_next_second(now: Time) -> Span {
+        Span::from_micros(1_000_000 - now.as_micros() % 1_000_000)
     }
 }

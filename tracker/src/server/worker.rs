@@ -8,9 +8,8 @@ use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::mpsc::Receiver;
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use mio::{Events, Poll, Token};
 
 use super::clock::Clock;
@@ -113,7 +112,7 @@ impl Worker {
     pub(super) fn run(mut self) -> io::Result<()> {
         let mut events = Events::with_capacity(1024);
         loop {
-            let timeout = self.timeout();
+            let timeout = self.timeout().into();
             if let Err(error) = self.poll.poll(&mut events, Some(timeout))
                 && error.kind() != io::ErrorKind::Interrupted
             {
@@ -197,15 +196,15 @@ impl Worker {
         }
     }
 
-    fn timeout(&self) -> Duration {
+    fn timeout(&self) -> Span {
         let now = self.core.shared.clock.now();
         if !self.again.is_empty() || self.heard_more {
-            return Duration::ZERO;
+            return Span::ZERO;
         }
         let mut timeout = Timers::until_next_second(now);
         if let Some(due) = self.core.registry.cluster_due() {
             // Rounded up: the poll counts in milliseconds, and would wake too early again and again.
-            timeout = timeout.min((due - now) + Duration::from_millis(1));
+            timeout = timeout.min((due - now) + Span::from_millis(1));
         }
         if self.listeners.values().any(|listening| listening.waiting) {
             timeout = timeout.min(self.accept_at - now);
@@ -367,7 +366,7 @@ impl Worker {
             return;
         }
         self.last_second = second;
-        self.core.registry.set_unix_time(self.core.now, Clock::since_1970());
+        self.core.registry.set_unix_time(self.core.now, Clock::since_1970().into());
         self.core.registry.tick(self.core.now, &mut self.core.out);
         self.core.addresses.tick(self.core.now);
         while let Some((second, sockets)) = self.timers.pop(self.core.now) {

@@ -2,9 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::Ipv4Addr;
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::cluster::{Dest, Frame, Mesh, Neighbours, NodeId, Peek};
 use hlswarm_tracker::{ConnId, Limits, Out, Registry};
 use rand::RngExt;
@@ -191,7 +190,7 @@ impl Cluster {
         let copies = 1 + usize::from(self.rng.random_range(0..100) < self.weather.repeated_percent);
         for _ in 0..copies {
             let (least, most) = self.weather.delay_ms;
-            let at = self.now + Duration::from_millis(self.rng.random_range(least..=most));
+            let at = self.now + Span::from_millis(self.rng.random_range(least..=most));
             self.sent += 1;
             self.flying.insert((at, self.sent), (to, bytes.clone()));
         }
@@ -200,9 +199,9 @@ impl Cluster {
     /// Lets time pass.
     pub fn pass(&mut self, ms: u64) {
         const STEP_MS: u64 = 10;
-        let end = self.now + Duration::from_millis(ms);
+        let end = self.now + Span::from_millis(ms);
         while self.now < end {
-            self.now = self.now + Duration::from_millis(STEP_MS);
+            self.now = self.now + Span::from_millis(STEP_MS);
             while let Some(entry) = self.flying.first_entry() {
                 if entry.key().0 > self.now {
                     break;

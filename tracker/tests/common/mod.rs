@@ -2,9 +2,8 @@
 #![allow(dead_code, reason = "each test file uses its own part")]
 
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::{CloseReason, ConnId, Limits, Out, Registry, SendKind};
 use rand_chacha::ChaCha8Rng;
 use rand_chacha::rand_core::SeedableRng;
@@ -91,7 +90,7 @@ impl Tracker {
         conn
     }
 
-    pub fn pass(&mut self, span: Duration) -> Done {
+    pub fn pass(&mut self, span: Span) -> Done {
         self.now = self.now + span;
         let mut out = Out::new();
         self.registry.tick(self.now, &mut out);

@@ -3,7 +3,7 @@
 
 mod world;
 
-use std::time::Duration;
+use hlswarm::time::Span;
 
 use world::World;
 
@@ -17,7 +17,7 @@ fn two_viewers_meet_within_a_second_and_have_one_link() {
         world.run(700 + 1000);
         assert_eq!(world.check_links(), 1, "seed {seed}");
         let second = &world.viewers[1];
-        assert!(second.first_link.unwrap().since(second.started) < Duration::from_secs(1), "seed {seed}");
+        assert!(second.first_link.unwrap().since(second.started) < Span::from_secs(1), "seed {seed}");
         world.run(300_000);
         assert_eq!(world.check_links(), 1);
         let created: usize = world.viewers.iter().map(|viewer| viewer.created).sum();
@@ -62,9 +62,10 @@ fn a_flash_crowd_gets_its_first_links_within_two_seconds() {
     }
     world.run(4000);
     world.check_links();
-    let slow = world.viewers.iter().filter(|viewer| {
-        viewer.first_link.is_none_or(|at| at.since(viewer.started) > Duration::from_secs(2))
-    });
+    let slow = world
+        .viewers
+        .iter()
+        .filter(|viewer| viewer.first_link.is_none_or(|at| at.since(viewer.started) > Span::from_secs(2)));
     assert!(slow.count() <= 2);
     world.run(120_000);
     world.check_links();
@@ -105,7 +106,7 @@ fn a_tracker_restart_keeps_links_and_brings_viewers_back() {
     world.run(15_000);
     let announced: Vec<_> = world.viewers.iter().filter_map(|viewer| viewer.announced).collect();
     assert!(announced.len() >= 95, "{} of 100 back within 15 s", announced.len());
-    let first_second = announced.iter().filter(|at| at.since(back) < Duration::from_secs(1)).count();
+    let first_second = announced.iter().filter(|at| at.since(back) < Span::from_secs(1)).count();
     assert!(first_second < 50, "{first_second} in the first second");
     world.check_links();
 }

@@ -2,14 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
-use std::time::Duration;
 
 use hlswarm::config::Config;
 use hlswarm::engine::{Event, LinkCloseCause, Output};
 use hlswarm::id::{Id20, LinkId, PeerId, SwarmId, TrackerId};
 use hlswarm::random::ChaCha8Rng;
 use hlswarm::signal::Signal;
-use hlswarm::time::Time;
+use hlswarm::time::{Span, Time};
 use hlswarm_tracker::{ConnId, Limits, Out, Registry};
 use rand::{RngExt, SeedableRng};
 
@@ -103,7 +102,7 @@ impl World {
             created: 0,
             failed: Vec::new(),
             first_link: None,
-            started: self.now + Duration::from_millis(after_ms),
+            started: self.now + Span::from_millis(after_ms),
             announced: None,
         });
         self.later(after_ms, Ahead::Start(index));
@@ -112,7 +111,7 @@ impl World {
 
     fn later(&mut self, ms: u64, ahead: Ahead) {
         self.count += 1;
-        self.ahead.insert((self.now + Duration::from_millis(ms), self.count), ahead);
+        self.ahead.insert((self.now + Span::from_millis(ms), self.count), ahead);
     }
 
     fn call<T>(
@@ -176,7 +175,7 @@ impl World {
     }
 
     pub fn run(&mut self, ms: u64) {
-        let end = self.now + Duration::from_millis(ms);
+        let end = self.now + Span::from_millis(ms);
         loop {
             let deadlines = self.viewers.iter().enumerate();
             let deadline = deadlines

@@ -1,8 +1,8 @@
 //! Accepting: paced, a few in a turn, and not from addresses that storm.
 
+use hlswarm::time::Span;
 use std::io;
 use std::net::IpAddr;
-use std::time::Duration;
 
 use mio::Token;
 
@@ -35,7 +35,7 @@ impl Worker {
                 if let Err(wait) =
                     self.accepts.take(self.core.now, self.core.settings.config.limits.accepts())
                 {
-                    self.accept_at = self.core.now + wait.max(Duration::from_millis(1));
+                    self.accept_at = self.core.now + wait.max(Span::from_millis(1));
                     return;
                 }
                 match listening.listener.accept() {

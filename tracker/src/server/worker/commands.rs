@@ -1,7 +1,7 @@
 //! What other threads ask of a worker, and what it logs.
 
+use hlswarm::time::Span;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rand::RngExt;
 
@@ -40,7 +40,7 @@ impl Worker {
     fn drain(&mut self) {
         self.listeners.retain(|_, listening| !listening.role.viewers);
         self.core.registry.leave_cluster(&mut self.core.out);
-        let span = Duration::from_secs(self.core.settings.config.server.drain_secs);
+        let span = Span::from_secs(self.core.settings.config.server.drain_secs);
         let stop_at = self.core.now + span;
         self.stop_at = Some(stop_at);
         for index in 0..self.sockets.len() as u32 {
@@ -57,7 +57,7 @@ impl Worker {
         self.listeners.clear();
         self.core.registry.leave_cluster(&mut self.core.out);
         // A moment for the close frames to leave.
-        self.stop_at = Some(self.core.now + Duration::from_millis(500));
+        self.stop_at = Some(self.core.now + Span::from_millis(500));
         for index in 0..self.sockets.len() as u32 {
             if let Some(sock) = self.sockets.get_mut(index as usize).and_then(Option::as_mut) {
                 sock.close(1001, End::Stopping, &mut self.core);
