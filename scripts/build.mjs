@@ -117,7 +117,7 @@ function buildWasm({ glue: name, features }) {
     // The lowest KiB of memory is the far end of the stack: whoever comes there is about to trap.
     "--low-memory-unused",
     // What is inlined into a large function needs locals with large numbers, and looks like nothing else any more.
-    "--one-caller-inline-max-function-size=0",
+    "--one-caller-inline-max-function-size=30",
     // What it saves in instructions it costs in locals: the module becomes smaller, but not when compressed.
     "--skip-pass=local-cse",
     "-Oz",

@@ -1,7 +1,5 @@
 //! One tracker: opening, announcing, waiting to try again.
 
-use std::collections::VecDeque;
-
 use rand::RngExt;
 
 use crate::engine::{Event, Output, TrackerState, TrackerStats};
@@ -81,7 +79,16 @@ pub(super) struct Open {
     /// Without a reply until then the session is dead.
     pub(super) reply_due: Option<Time>,
     /// Announces of which the reply is outstanding, oldest first.
-    pub(super) unanswered: VecDeque<u32>,
+    pub(super) unanswered: Vec<u32>,
+}
+
+impl Open {
+    /// The announce that a reply is for: trackers answer in order. The next one has until `patience_ends`.
+    fn take_unanswered(&mut self, patience_ends: Time) -> Option<u32> {
+        let batch = (!self.unanswered.is_empty()).then(|| self.unanswered.remove(0));
+        self.reply_due = (!self.unanswered.is_empty()).then_some(patience_ends);
+        batch
+    }
 }
 
 /// Offers that a session is to send with its next announces.
@@ -256,7 +263,7 @@ impl Session {
             last_announce: now,
             hold_until: now,
             reply_due: None,
-            unanswered: VecDeque::new(),
+            unanswered: Vec::new(),
         });
     }
 
@@ -269,7 +276,7 @@ impl Session {
             }
             open.last_announce = cx.now;
             open.started = true;
-            open.unanswered.push_back(batch);
+            open.unanswered.push(batch);
             open.reply_due.get_or_insert(cx.now + patience);
             // A little less than the interval, and not in step with others: the tracker counts a member out soon after.
             let wait = open.refresh.min(interval).mul_f64(cx.rng.random_range(0.85..1.0));
@@ -288,8 +295,7 @@ impl Session {
         self.failed_nodes = 0;
         let (interval, patience, url) = (self.interval, self.reply_timeout(), self.url());
         let Phase::Open(open) = &mut self.phase else { return None };
-        let batch = open.unanswered.pop_front();
-        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + patience);
+        let batch = open.take_unanswered(cx.now + patience);
         // The interval may have become shorter.
         open.due = open.due.min(cx.now + interval);
         if !open.answered {
@@ -309,8 +315,7 @@ impl Session {
         let refusals = self.refusals;
         let patience = self.reply_timeout();
         let Phase::Open(open) = &mut self.phase else { return None };
-        let batch = open.unanswered.pop_front()?;
-        open.reply_due = (!open.unanswered.is_empty()).then(|| cx.now + patience);
+        let batch = open.take_unanswered(cx.now + patience)?;
         let wait = (REFUSED_WAIT * (1 << refusals.min(10))).min(interval);
         open.due = cx.now + wait.mul_f64(cx.rng.random_range(0.75..1.25));
         open.hold_until = open.due;

@@ -1,7 +1,5 @@
 //! What is asked of one peer, and what comes of it.
 
-use std::collections::VecDeque;
-
 use crate::config::LimitsConfig;
 use crate::id::{SegmentKey, TransferId};
 use crate::time::{Span, Time};
@@ -67,7 +65,7 @@ pub(super) struct Arrival {
 pub(super) struct Downloads {
     /// In the order of their requests.
     open: Vec<Download>,
-    ended: VecDeque<Ended>,
+    ended: Vec<Ended>,
     next_transfer: TransferId,
     unrequested: u64,
     /// When something came that a request had asked for.
@@ -88,7 +86,7 @@ impl Downloads {
     pub(super) fn new(first: TransferId) -> Downloads {
         Downloads {
             open: Vec::new(),
-            ended: VecDeque::new(),
+            ended: Vec::new(),
             next_transfer: first,
             unrequested: 0,
             progress: Time::ZERO,
@@ -159,11 +157,11 @@ impl Downloads {
     pub(super) fn give_up(&mut self, now: Time, transfer: TransferId, limits: &LimitsConfig) -> bool {
         let Some(download) = self.remove(now, transfer) else { return false };
         if self.ended.len() >= MAX_ENDED {
-            self.ended.pop_front();
+            self.ended.remove(0);
         }
         // All that was asked for may be on its way already: the cancel waits behind our own data.
         let bytes = download.remaining().map_or(limits.max_segment_bytes, u64::from);
-        self.ended.push_back(Ended { transfer, bytes });
+        self.ended.push(Ended { transfer, bytes });
         true
     }
 

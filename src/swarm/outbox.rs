@@ -1,7 +1,5 @@
 //! What one peer is being sent, and how full its send buffer is.
 
-use std::collections::VecDeque;
-
 use crate::config::LimitsConfig;
 use crate::id::{LinkId, SegmentKey, TransferId};
 use crate::time::{Span, Time};
@@ -78,7 +76,7 @@ pub(super) struct Drained {
 #[derive(Clone, Debug)]
 pub(super) struct Outbox {
     /// In the order of the requests.
-    queue: VecDeque<Upload>,
+    queue: Vec<Upload>,
     buffer: Buffer,
     /// Largest payload of one data message.
     payload_bytes: u32,
@@ -93,7 +91,7 @@ pub(super) struct Outbox {
 impl Outbox {
     pub(super) fn new(payload_bytes: u32) -> Outbox {
         Outbox {
-            queue: VecDeque::new(),
+            queue: Vec::new(),
             buffer: Buffer::default(),
             payload_bytes,
             slot: false,
@@ -117,7 +115,7 @@ impl Outbox {
     }
 
     pub(super) fn push(&mut self, upload: Upload) {
-        self.queue.push_back(upload);
+        self.queue.push(upload);
     }
 
     /// Segment bytes sent so far.
@@ -127,7 +125,7 @@ impl Outbox {
 
     pub(super) fn remove(&mut self, transfer: TransferId) -> Option<Upload> {
         let place = self.queue.iter().position(|upload| upload.transfer == transfer)?;
-        self.queue.remove(place)
+        Some(self.queue.remove(place))
     }
 
     /// Whether a slot would be of use now.
@@ -301,7 +299,7 @@ impl Outbox {
         let mut place = 0;
         while let Some(upload) = self.queue.get(place) {
             if stalled || upload.deadline().is_some_and(|at| at <= now) {
-                overdue.extend(self.queue.remove(place));
+                overdue.push(self.queue.remove(place));
             } else {
                 place += 1;
             }
@@ -313,13 +311,13 @@ impl Outbox {
     pub(super) fn take_key(&mut self, key: SegmentKey) -> Vec<Upload> {
         let mut taken = Vec::new();
         while let Some(place) = self.queue.iter().position(|upload| upload.key == key) {
-            taken.extend(self.queue.remove(place));
+            taken.push(self.queue.remove(place));
         }
         taken
     }
 
     /// All uploads, taken out.
-    pub(super) fn take_all(&mut self) -> VecDeque<Upload> {
+    pub(super) fn take_all(&mut self) -> Vec<Upload> {
         std::mem::take(&mut self.queue)
     }
 

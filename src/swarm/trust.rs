@@ -1,7 +1,5 @@
 //! How far one peer's word is taken.
 
-use std::collections::VecDeque;
-
 use crate::config::LimitsConfig;
 use crate::time::{Span, Time};
 
@@ -11,7 +9,7 @@ const LONGEST: Span = Span::from_secs(3600);
 /// Segments that a peer announced and then did not have.
 #[derive(Clone, Debug)]
 pub(super) struct Trust {
-    absents: VecDeque<Time>,
+    absents: Vec<Time>,
     allowed: usize,
     window: Span,
     penalty: Span,
@@ -21,7 +19,7 @@ pub(super) struct Trust {
 impl Trust {
     pub(super) fn new(limits: &LimitsConfig) -> Trust {
         Trust {
-            absents: VecDeque::new(),
+            absents: Vec::new(),
             allowed: limits.absents_before_ignore as usize,
             window: Span::from_millis(limits.absent_window_ms),
             penalty: Span::from_millis(limits.ignore_ms),
@@ -31,10 +29,9 @@ impl Trust {
 
     /// An announced segment was not there. Tells whether the peer is ignored from now on because of it.
     pub(super) fn absent(&mut self, now: Time) -> bool {
-        while self.absents.front().is_some_and(|at| now.since(*at) > self.window) {
-            self.absents.pop_front();
-        }
-        self.absents.push_back(now);
+        let window = self.window;
+        self.absents.retain(|at| now.since(*at) <= window);
+        self.absents.push(now);
         if self.absents.len() < self.allowed {
             return false;
         }
