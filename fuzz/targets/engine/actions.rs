@@ -1,11 +1,11 @@
 //! What may happen to an engine.
 
-use hlswarm::time::Span;
 use hlswarm::config::Config;
 use hlswarm::engine::{
     FetchError, HttpHead, Input, LinkCloseCause, Playhead, SegmentInfo, TimelineUpdate, TrackKind,
 };
 use hlswarm::id::{ByteRange, Id20, LinkId, RequestId, SegmentKey, TrackId, TrackerId, TransferId};
+use hlswarm::time::Span;
 use hlswarm::wire::{
     Capabilities, DataHead, Frame, GoodbyeReason, HaveEntry, HaveState, Interest, RefuseReason, encode,
     encode_data_head,
