@@ -144,3 +144,20 @@ test("two players on one page are two viewers and do not disturb each other", as
   assert.equal((await other()).peers, 1);
   await world.verify([both]);
 });
+
+test("the manifest's URL makes the swarm unless the page names it", async () => {
+  const options = (swarmId) => ({ p2pOptions: { segments: { swarmId } } });
+  // One stream at two addresses, as two CDNs have it.
+  const [here, there] = [await world.vod("ts"), await world.vod("ts")];
+  const a = await world.play("a", here, options("film"));
+  await a.until("holds it all", ({ cached }) => cached === 15);
+  const alike = await world.play("b", there, options("film"));
+  const other = await world.play("c", here, options("another film"));
+  const unnamed = await world.play("d", here);
+  await alike.until("gets segments from the first", ({ p2pBytes }) => p2pBytes > 300_000);
+  for (const viewer of [other, unnamed]) {
+    await viewer.until("plays on", ({ position, trackers }) => position > 4 && trackers[0] === "connected");
+    assert.equal((await viewer.status()).peers, 0);
+  }
+  await world.verify([a, alike, other, unnamed]);
+});
