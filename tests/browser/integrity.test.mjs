@@ -130,9 +130,10 @@ test("a page without keys takes signed segments from one that has them", { timeo
 });
 
 test("without records nothing is shared, playback goes on, and the page is told", async () => {
-  const { integrity, close } = await world.signedVod();
+  const { integrity: keys, close } = await world.signedVod();
   close();
   const url = await world.vod("ts");
+  const integrity = { ...keys, sidecar: "{playlist}.records" };
   const viewers = [];
   for (const name of ["a", "b"]) {
     viewers.push(await world.play(name, url, { hlsConfig: shortBuffer, p2pOptions: { integrity } }));
@@ -141,7 +142,7 @@ test("without records nothing is shared, playback goes on, and the page is told"
   for (const viewer of viewers) await viewer.until("plays on", ({ position }) => position > 4);
   const told = async () => (await viewers[0].report()).events.find(({ name }) => name === "recordsRefused");
   const { event } = await until("the page is told", told, { timeoutMs: 60_000 });
-  assert.match(event.reason, /\.m3u8\.hsig: HTTP status 404/);
+  assert.match(event.reason, /\.m3u8\.records: HTTP status 404/);
   for (const report of await world.verify(viewers)) {
     assert.equal(report.p2pBytes, 0);
     assert.ok(report.position > 4);
