@@ -42,7 +42,8 @@ options! {
         send_buffer_low_bytes: u64 = 128 * KIB, "sendBufferLowBytes", "bytes", 0..=16 * MIB;
         /// An upload is dropped when the link's send buffer has not drained for this long.
         send_stall_ms: u64 = 5000, "sendStallMs", "ms", 100..=600_000;
-        /// An upload that takes this many times its expected time is dropped and its slot freed.
+        /// An upload that takes this many times its expected time is dropped and its slot freed. No peer is expected to read
+        /// more slowly than `minReceiveBytesPerSecond`.
         upload_time_factor: u32 = 3, "uploadTimeFactor", "times", 1..=100;
         /// Most peers that are served at a time. How many it is within that is learnt from how fast the uploads are: each
         /// should get a useful share of the uplink.

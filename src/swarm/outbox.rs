@@ -165,7 +165,10 @@ impl Outbox {
         out: &mut SwarmOut<'_>,
     ) -> Stop {
         let high = self.high_water(limits);
-        let rate = self.meter.bytes_per_second().into_iter().chain(pace.rate).min();
+        // A peer that reads more slowly than anybody gains from must not hold its upload for as long as it likes.
+        let measured =
+            self.meter.bytes_per_second().map(|rate| rate.max(limits.min_receive_bytes_per_second));
+        let rate = measured.into_iter().chain(pace.rate).min();
         let enough = self.sent_bytes.saturating_add(pace.allowance);
         let mut place = 0;
         while let Some(upload) = self.queue.get_mut(place) {

@@ -407,6 +407,40 @@ fn an_upload_gets_three_times_its_expected_time() {
 }
 
 #[test]
+fn a_peer_that_reads_as_slowly_as_it_can_is_dropped_in_bounded_time() {
+    let mut node = Node::default();
+    node.up(1, Some(id(9)), false);
+    let mut greeting = hello(9);
+    if let Frame::Hello { max_message_bytes, .. } = &mut greeting {
+        // Small messages, so that it never looks stalled.
+        *max_message_bytes = 2048;
+    }
+    node.say(1, &greeting);
+    node.store.put(key(1), Some(400_000), 400_000);
+    node.forget();
+    let mut longest = 0;
+    for transfer in 1..=8 {
+        node.say(1, &request(transfer, key(1)));
+        let begun = node.now;
+        let refused = loop {
+            let (_, ping, frames) = take_sent(&mut node);
+            if frames.contains(&refuse(transfer, RefuseReason::Busy)) {
+                break node.now;
+            }
+            assert!(node.now.since(begun).as_secs() < 600, "upload {transfer} was never dropped");
+            // Just short of a stall.
+            node.wait(4500);
+            if let Some(nonce) = ping {
+                node.say(1, &Frame::Pong { nonce });
+            }
+        };
+        longest = longest.max(refused.since(begun).as_secs());
+    }
+    // Thrice the 48.8 s that 400 kB take at 8 KiB/s, where its own rate would give it a quarter of an hour.
+    assert!((140..=151).contains(&longest), "{longest} s");
+}
+
+#[test]
 fn how_many_are_served_at_a_time_is_learnt_from_how_fast_it_goes() {
     let served = |node: &mut Node, links: std::ops::RangeInclusive<u32>| {
         let mut served = 0;
