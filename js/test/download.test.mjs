@@ -59,6 +59,7 @@ test("a length is believed only where the bytes are those that were counted", as
   assert.equal(await lengthOf({ "content-type": "video/mp4", "content-encoding": "gzip" }), Number.NaN);
   assert.equal(await lengthOf({ "content-type": "video/mp4", "content-length": "" }), Number.NaN);
   assert.equal(await lengthOf({ "content-type": "video/mp4", "content-length": "3, 3" }), Number.NaN);
+  assert.equal(await lengthOf({ "content-type": "video/mp4", "content-length": "3abc" }), Number.NaN);
 });
 
 test("a download that the page's own loader does is stopped once, whenever it is given up", async () => {

@@ -74,6 +74,8 @@ export const attacks = {
     async attack(attacker) {
       attacker.hello();
       attacker.send(bytes(filled(4096, 0xfe)));
+      // Signed records, and malformed ones: the usual engine knows nothing of them.
+      attacker.send(bytes([0x81, 1, 200]));
       attacker.send(frames.ping(7));
       const skipped = await attacker.until(() => attacker.heard.some(({ type }) => type === 0x09));
       attacker.send(bytes(filled(4097, 0xfe)));
