@@ -2,6 +2,7 @@ import type { FetchSink } from "../pkg/hlswarm.js";
 import type { Answer, Failure } from "./adapter/loader.js";
 import type { Event } from "./events.js";
 import { harmless } from "./events.js";
+import type { Hasher } from "./hashing.js";
 import { download } from "./http-requests.js";
 import type { Hooks, SegmentInfo } from "./options.js";
 
@@ -57,6 +58,8 @@ export class Host {
   readonly #answers = new Map<number, Answer>();
   readonly #resources = new Set<Closable>();
   readonly #controller = new AbortController();
+  /** Null while it is being loaded, and where it could not be. */
+  #hasher: Hasher | null | undefined;
   #dead = false;
   #nextRequest = 1;
 
@@ -158,9 +161,24 @@ export class Host {
     this.#setup.event(JSON.parse(json));
   }
 
-  /** SHA-256, where the browser offers it: pages that did not come over HTTPS have no WebCrypto. */
+  /**
+   * SHA-256, beside the page's own thread. Pages that did not come over HTTPS have no WebCrypto: there a worker hashes, and
+   * as long as there is none, or if there can be none, it is the engine's part.
+   */
   digest(bytes: Uint8Array<ArrayBuffer>): Promise<ArrayBuffer> | undefined {
-    return globalThis.crypto?.subtle?.digest("SHA-256", bytes);
+    const subtle = globalThis.crypto?.subtle;
+    if (subtle) return subtle.digest("SHA-256", bytes);
+    if (this.#hasher === undefined) {
+      this.#hasher = null;
+      import("./hashing.js")
+        .then(({ Hasher }) => {
+          if (this.signal.aborted) return;
+          this.#hasher = new Hasher();
+          this.keep(this.#hasher);
+        })
+        .catch(() => {});
+    }
+    return this.#hasher?.digest(bytes);
   }
 
   /** The views are into the engine's memory: they are copied before anything waits. */

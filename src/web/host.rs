@@ -77,7 +77,7 @@ extern "C" {
     #[wasm_bindgen(method)]
     pub fn event(this: &Host, event: &str);
 
-    /// SHA-256 of bytes: a promise of an `ArrayBuffer`, or undefined where the browser does not offer it.
+    /// SHA-256 of bytes: a promise of an `ArrayBuffer`, or undefined where the page cannot do it.
     #[wasm_bindgen(method)]
     pub fn digest(this: &Host, bytes: &Uint8Array) -> JsValue;
 

@@ -176,7 +176,7 @@ impl Driver {
         let Some(bytes) = bytes else { return self.input(Input::Digested { ask, digest: None }) };
         let promise = self.host.digest(&bytes);
         if promise.is_undefined() {
-            // A page without WebCrypto, as one that did not come over HTTPS.
+            // A page without WebCrypto, as one that did not come over HTTPS, and without a worker.
             let digest = Some(block_digest(&bytes.to_vec()));
             return self.input(Input::Digested { ask, digest });
         }

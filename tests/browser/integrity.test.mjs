@@ -14,8 +14,19 @@ const holdsAll = ({ cached }) => cached >= 14;
 const forged = ["same size", "one bit", "another segment", "another rendition"];
 const crooked = ["shorter", "longer", "truncated", "empty"];
 
-/** Takes WebCrypto away from hlswarm; the page's own script still compares digests with it. */
+/**
+ * Takes WebCrypto away from hlswarm; the page's own script still compares digests with it. Counts what workers of hlswarm
+ * answer.
+ */
 function hideWebCrypto() {
+  window.hashed = 0;
+  window.Worker = class extends Worker {
+    constructor(...args) {
+      super(...args);
+      if (new Error().stack.split("\n")[2].includes("/hlswarm/"))
+        this.addEventListener("message", () => window.hashed++);
+    }
+  };
   const { subtle } = crypto;
   Object.defineProperty(crypto, "subtle", {
     get: () => (new Error().stack.split("\n")[2].includes("/hlswarm/") ? undefined : subtle),
@@ -101,6 +112,8 @@ test("honest pages share what is signed, also where WebCrypto is missing", { tim
     });
     await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 300_000);
     await b.until("plays on", ({ position }) => position > 5);
+    const hashed = await b.eval(() => window.hashed);
+    assert.ok(hashed >= 5, `a worker hashed ${hashed} blocks`);
     for (const { stats } of await world.verify([a, b])) {
       assert.equal(stats.integrity.records, 15);
       assert.ok(stats.integrity.verifiedBytes > 300_000);
