@@ -113,6 +113,36 @@ fn a_segment_that_found_no_room_is_asked_for_as_soon_as_there_is_some() {
 }
 
 #[test]
+fn the_line_is_left_to_what_is_late() {
+    // HTTP is taken to need 1.3 s for a segment of 4 s; with the same again beside it, 7.2 s are short and 12 s are not.
+    for (buffered_ms, ahead) in [(0, vec![]), (4_000, vec![]), (12_000, vec![4, 5])] {
+        let (mut rig, peers) = Rig::connected(quiet(), 1);
+        rig.has(peers[0], 3..20);
+        let wanted = u64::from(buffered_ms) / 4000;
+        rig.has(peers[0], wanted..wanted + 1);
+        rig.playhead(0, buffered_ms);
+        rig.want(wanted);
+        rig.advance(100);
+        let asked = rig.asked.iter().map(|asked| asked.sequence).filter(|asked| *asked != wanted);
+        assert_eq!(asked.collect::<Vec<_>>(), ahead, "{buffered_ms} ms in the buffer");
+    }
+}
+
+#[test]
+fn nothing_is_asked_of_peers_while_the_network_is_gone() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], 3..20);
+    rig.input(Input::Network { online: false, metered: false });
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    rig.advance(1000);
+    assert!(rig.asked.is_empty());
+    rig.input(Input::Network { online: true, metered: false });
+    rig.advance(1000);
+    assert_eq!(rig.asked.first().map(|asked| asked.sequence), Some(3));
+}
+
+#[test]
 fn what_can_wait_leaves_room_for_the_rest_of_what_the_player_needs() {
     let mut options = quiet();
     options["limits"] = json!({ "receiveBytesPerPeer": 262_144 });

@@ -45,12 +45,13 @@ fn cached_segments_count_and_cache_bytes() {
 
 #[test]
 fn forward_segment_count() {
-    for (count, expected) in [(3, vec![1, 2]), (6, vec![1, 2, 3, 4, 5])] {
+    for (count, expected) in [(3, vec![4, 5]), (6, vec![4, 5, 6, 7, 8])] {
         let options = json!({ "segments": { "forwardSegmentCount": count },
             "loader": { "coordination": "random", "simultaneousP2PDownloads": 20, "httpDownloadProbability": 0 } });
         let (mut rig, peers) = Rig::connected(options, 1);
-        rig.has(peers[0], 1..20);
-        rig.want(0);
+        rig.has(peers[0], 4..20);
+        rig.playhead(0, 12_000);
+        rig.want(3);
         let mut asked: Vec<u64> = rig.asked.iter().map(|asked| asked.sequence).collect();
         asked.sort_unstable();
         assert_eq!(asked, expected, "forwardSegmentCount {count}");
@@ -254,8 +255,8 @@ fn simultaneous_p2p_downloads() {
         );
         rig.has(peers[0], 1..20);
         rig.has(peers[1], 1..20);
-        rig.want(1);
-        rig.playhead(0, 8_000);
+        rig.want(3);
+        rig.playhead(0, 12_000);
         rig.advance(300);
         assert_eq!(rig.asked.len(), count);
     }
@@ -263,16 +264,15 @@ fn simultaneous_p2p_downloads() {
 
 #[test]
 fn p2p_download_max_priority() {
-    for max in [2u64, 5] {
+    for max in [4u64, 7] {
         let (mut rig, peers) = Rig::connected(
             random(json!({ "p2pDownloadMaxPriority": max, "simultaneousP2PDownloads": 20,
                 "httpDownloadProbability": 0 })),
             1,
         );
         rig.has(peers[0], 0..20);
-        rig.playhead(0, 0);
-        rig.want(0);
-        rig.playhead(0, 30_000);
+        rig.playhead(0, 12_000);
+        rig.want(3);
         rig.advance(300);
         assert_eq!(rig.asked.iter().map(|asked| asked.sequence).max(), Some(max));
     }

@@ -26,6 +26,8 @@ const TRACKER_GRACE: Span = Span::from_secs(2);
 const SNAPSHOT_GRACE: Span = Span::from_millis(500);
 /// Downloads from peers are looked after so often.
 const LOOK_AFTER: Span = Span::from_millis(300);
+/// What HTTP may take beyond twice the expected time before it counts as slow.
+const PATIENCE: Span = Span::from_millis(500);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
 const SLOW_HTTP: Span = Span::from_millis(2500);
 
@@ -41,11 +43,13 @@ impl Engine {
         self.tell_interest();
         self.drop_unqueued(&queue);
         let company = self.company();
+        // When time is short the line is for what the player waits for: with HTTP alone nothing else would be on it.
+        let tight = self.time_is_short(&queue, company);
         for queued in &queue {
-            self.review(queued, company);
+            self.review(queued, company, tight);
         }
         self.time_out_http();
-        for queued in &queue {
+        for queued in queue.iter().filter(|queued| !tight || queued.ahead_of_want == 0) {
             self.choose(queued, company);
         }
         self.draw(&queue, company);
@@ -54,6 +58,26 @@ impl Engine {
         }
         let sourceless = |key: &SegmentKey| self.downloads.get(*key).is_none_or(Download::is_orphaned);
         self.is_short = self.missing_since.keys().any(sourceless);
+    }
+
+    /// Whether the line is to be left to what the player waits for: it stands still, or would soon if that came over HTTP
+    /// and something else beside it. Not where HTTP is what is slow: then it takes little of the line.
+    fn time_is_short(&self, queue: &[Queued], company: Company) -> bool {
+        let view = self.view(company);
+        let late = |queued: &Queued| {
+            let span = view.http_span(queued.expected_bytes, queued.duration);
+            let download = self.downloads.get(queued.key);
+            let http = download.and_then(|download| download.http.as_ref());
+            let is_slow = span * 2 > queued.duration
+                || self.failed.contains_key(&queued.key)
+                || http.is_some_and(|http| self.now.since(http.started) > span * 2 + PATIENCE);
+            let has_arrived = download.is_some_and(|download| download.verifying);
+            // What comes beside it takes as long again.
+            let spare = view.http_slack(queued.need_in, span).saturating_sub(queued.duration);
+            !is_slow && !has_arrived && spare.is_zero()
+        };
+        let mut wanted = queue.iter().take_while(|queued| queued.ahead_of_want == 0).peekable();
+        wanted.peek().is_none() && self.player.is_dry(self.now) || wanted.any(late)
     }
 
     pub(super) fn plan_again_at(&mut self, at: Time) {
@@ -152,7 +176,7 @@ impl Engine {
     }
 
     /// Looks after a running download.
-    fn review(&mut self, queued: &Queued, company: Company) {
+    fn review(&mut self, queued: &Queued, company: Company, tight: bool) {
         let Some(download) = self.downloads.get(queued.key) else { return };
         if download.verifying {
             return;
@@ -170,6 +194,8 @@ impl Engine {
             return;
         }
         let Some(first) = download.peers.iter().map(|source| source.started).min() else { return };
+        let unheard = download.peers.iter().filter(|source| source.first_byte.is_none());
+        let last = unheard.map(|source| source.started).max().unwrap_or(first);
         let missing_bytes = download
             .missing_bytes()
             .or_else(|| Some(queued.expected_bytes?.saturating_sub(download.received.len())));
@@ -183,8 +209,9 @@ impl Engine {
         let progress = Progress {
             need_in: queued.need_in,
             required: queued.ahead_of_want == 0
-                || queued.priority <= self.config.loader.required_segments_priority,
+                || queued.priority <= self.config.loader.required_segments_priority && !tight,
             running_for: self.now.since(first),
+            asked_for: self.now.since(last),
             left,
             http_span: view.http_span(refetched, queued.duration),
             http_blocked: self.failed.contains_key(&queued.key) || !self.online,

@@ -112,7 +112,8 @@ impl Engine {
         except: &[LinkId],
     ) -> Option<(LinkId, PeerSpan)> {
         let key = queued.key;
-        if !self.may_share(key) {
+        // What is asked for offline is sent, and given up, when the network is back: then it only takes the line's room.
+        if !self.online || !self.may_share(key) {
             return None;
         }
         let mut best: Option<((Span, u64), LinkId, PeerSpan)> = None;

@@ -162,7 +162,7 @@ impl View<'_> {
             return Some(Choice::Peer);
         }
         match span {
-            PeerSpan::About(span) if span <= item.need_in.max(http_span) => Some(Choice::Peer),
+            PeerSpan::About(span) if in_time(span, item.need_in, http_span) => Some(Choice::Peer),
             _ => None,
         }
     }
@@ -235,6 +235,8 @@ pub struct Progress {
     pub required: bool,
     /// How long it has been running.
     pub running_for: Span,
+    /// How long ago a source was asked that has not sent anything yet.
+    pub asked_for: Span,
     /// How long until the last byte, by the slowest of its sources; `None` if that cannot be told: a source is not
     /// measured yet or sends nothing, or nobody brings some of the bytes.
     pub left: Option<Span>,
@@ -271,18 +273,19 @@ impl View<'_> {
             return Review::Keep(slack.min(look_again));
         }
         match progress.left {
-            // Rates fall when others ask the same peer. Whatever is quicker than HTTP could be is never the worse choice.
-            Some(left) if left * 3 / 2 <= progress.need_in || left * 2 <= progress.http_span => {
-                Review::Keep(CLOSE_LOOK)
-            }
+            Some(left) if in_time(left, progress.need_in, progress.http_span) => Review::Keep(CLOSE_LOOK),
             // Give a download that has only just begun the time of one answer.
-            None if progress.running_for < CLOSE_LOOK && progress.need_in > progress.http_span => {
-                Review::Keep(CLOSE_LOOK)
-            }
+            None if progress.asked_for < CLOSE_LOOK => Review::Keep(CLOSE_LOOK),
             Some(_) => Review::Fallback("the peer is too slow for the time of need"),
             None => Review::Fallback("the peer sends nothing and the segment is needed"),
         }
     }
+}
+
+/// Whether what takes a peer this long may be left to it. Rates fall when others ask the same peer. Whatever is quicker
+/// than HTTP could be is never the worse choice.
+fn in_time(span: Span, need_in: Span, http_span: Span) -> bool {
+    span * 3 / 2 <= need_in || span * 2 <= http_span
 }
 
 /// A source without a byte for this long is not counted on.

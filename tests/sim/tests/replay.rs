@@ -55,10 +55,14 @@ fn a_segment_spreads_more_slowly_when_only_whole_ones_are_passed_on() {
     let mut short = scenario("live");
     short.length_s = 60.0;
     let reach_ms = |whole_segments| {
-        let setup = RunSetup { whole_segments, baseline: None, ..RunSetup::new(short.clone(), 40, 1) };
-        let result = run(&setup);
-        assert!(result.failures.is_empty(), "{result}");
-        result.row.reach_p50_ms.expect("segments appeared")
+        let of_seed = |seed| {
+            let setup = RunSetup { whole_segments, baseline: None, ..RunSetup::new(short.clone(), 40, seed) };
+            let result = run(&setup);
+            assert!(result.failures.is_empty(), "{result}");
+            result.row.reach_p50_ms.expect("segments appeared")
+        };
+        // Who happens to sit on which line counts for more than that: not with every seed does it show.
+        (1..=3).map(of_seed).sum::<f64>() / 3.0
     };
     let (relayed, whole) = (reach_ms(false), reach_ms(true));
     assert!(whole > relayed + 100.0, "{whole} ms, and {relayed} ms when relayed while they arrive");
