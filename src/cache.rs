@@ -54,8 +54,6 @@ pub struct Cache {
     entries: SortedMap<SegmentKey, Cached>,
     /// The same, least recently used first.
     by_use: SortedSet<(Time, SegmentKey)>,
-    /// When the first of them was used: asked for at each step.
-    oldest: Option<Time>,
     bytes: u64,
     budget_bytes: u64,
     max_count: usize,
@@ -68,7 +66,6 @@ impl Cache {
         Cache {
             entries: SortedMap::new(),
             by_use: SortedSet::new(),
-            oldest: None,
             bytes: 0,
             budget_bytes: config.cache_bytes,
             max_count: config.cached_segments_count,
@@ -100,7 +97,6 @@ impl Cache {
         }
         self.entries.insert(key, Cached { blob, len, last_use: now });
         self.by_use.insert((now, key));
-        self.note_oldest();
         self.bytes = self.bytes.saturating_add(len);
         self.fit(&locked, &mut evicted);
         evicted
@@ -125,7 +121,6 @@ impl Cache {
             self.by_use.remove(&(entry.last_use, key));
             self.by_use.insert((now, key));
             entry.last_use = now;
-            self.note_oldest();
         }
     }
 
@@ -136,11 +131,7 @@ impl Cache {
 
     /// When the next segment expires.
     pub fn next_expiry(&self) -> Option<Time> {
-        self.oldest.map(|last_use| last_use + self.expiration)
-    }
-
-    fn note_oldest(&mut self) {
-        self.oldest = self.by_use.first().map(|(last_use, _)| *last_use);
+        self.by_use.first().map(|(last_use, _)| *last_use + self.expiration)
     }
 
     /// Takes out what has expired, longest unused first.
@@ -212,7 +203,6 @@ impl Cache {
     fn take(&mut self, key: SegmentKey) -> Option<Cached> {
         let entry = self.entries.remove(&key)?;
         self.by_use.remove(&(entry.last_use, key));
-        self.note_oldest();
         self.bytes = self.bytes.saturating_sub(entry.len);
         Some(entry)
     }
