@@ -12,6 +12,7 @@ const keeping = { before: () => (window.watch.keepMessages = true) };
 const ours = (name, url, { p2pOptions: { loader = {}, ...rest } = {}, ...options } = {}) =>
   world.play(name, url, {
     open: keeping,
+    whole: true,
     ...options,
     p2pOptions: {
       interop: "p2p-media-loader",

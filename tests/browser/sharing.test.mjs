@@ -149,7 +149,7 @@ test("the manifest's URL makes the swarm unless the page names it", async () => 
   const options = (swarmId) => ({ p2pOptions: { segments: { swarmId } } });
   // One stream at two addresses, as two CDNs have it.
   const [here, there] = [await world.vod("ts"), await world.vod("ts")];
-  const a = await world.play("a", here, options("film"));
+  const a = await world.play("a", here, { whole: true, ...options("film") });
   await a.until("holds it all", ({ cached }) => cached === 15);
   const alike = await world.play("b", there, options("film"));
   const other = await world.play("c", here, options("another film"));

@@ -95,6 +95,7 @@ function attach(options) {
  * @param trackers tracker URLs
  * @param hlsConfig for the player
  * @param validate SHA-256 of each segment, as `[[url, hex], ...]`: hlswarm gets a segment validator that knows them
+ * @param whole whether the player begins when hlswarm is ready, so that no segment passes it by on a slow machine
  * @param p2pOptions for hlswarm, merged over the trackers; for p2p-media-loader, its `core` settings
  */
 async function start({
@@ -105,6 +106,7 @@ async function start({
   p2pOptions = {},
   build = "esm",
   validate,
+  whole = false,
 }) {
   if (!state.Hls) await prepare({ mode, build });
   const { Hls } = state;
@@ -144,6 +146,7 @@ async function start({
     );
   });
   hls.on(Hls.Events.LEVEL_SWITCHED, (_, data) => state.levels.push(data.level));
+  if (whole) await state.p2p.ready;
   hls.loadSource(manifestUrl);
   hls.attachMedia(video);
   video.play().catch(() => {});
