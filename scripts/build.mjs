@@ -120,6 +120,8 @@ function buildWasm({ glue: name, features }) {
     "--one-caller-inline-max-function-size=30",
     // What it saves in instructions it costs in locals: the module becomes smaller, but not when compressed.
     "--skip-pass=local-cse",
+    // Likewise with structures of blocks and ifs that give values.
+    "--skip-pass=simplify-locals",
     "-Oz",
     "--flatten",
     "--rereloop",
