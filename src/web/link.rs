@@ -186,13 +186,15 @@ impl Link {
             }
         });
         self.on(driver, &self.connection, "datachannel", |link, event| {
-            let event: RtcDataChannelEvent = event.unchecked_into();
-            // One channel per link, from the offerer. A peer that opens more is ignored.
+            // One channel per link, from the offerer.
             if let Some(driver) = link.driver.upgrade()
                 && !link.offerer
                 && link.channel.borrow().is_none()
             {
-                link.adopt(&driver, event.channel());
+                link.adopt(&driver, event.unchecked_into::<RtcDataChannelEvent>().channel());
+            } else {
+                // What came over more would pass by every bound: it is as wrong as text.
+                link.received(event);
             }
         });
     }

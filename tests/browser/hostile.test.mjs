@@ -15,6 +15,7 @@ const expected = {
   "malformed_frame: noise": { told: /violation/ },
   "malformed_frame: a text": { told: /violation/ },
   "malformed_frame: nothing": { told: /violation/ },
+  "malformed_frame: a second channel": { told: /violation/ },
   "malformed_frame: a request before hello": { told: /violation.*not a hello/ },
   truncated_frame: { told: /violation/ },
   control_message_size: { told: /violation.*4097/, skipped: (it) => it === true },

@@ -64,6 +64,16 @@ export const attacks = {
   "malformed_frame: noise": { attack: sends(() => bytes(0x7f, random(5000))) },
   "malformed_frame: a text": { attack: sends(() => "hello") },
   "malformed_frame: nothing": { attack: sends(() => bytes()) },
+  "malformed_frame: a second channel": {
+    async attack(attacker) {
+      attacker.hello();
+      await attacker.nth(types.hello);
+      const { connection } = attacker;
+      const more = connection.createDataChannel("more");
+      more.onopen = () => more.send(new Uint8Array(50_000));
+      await isClosed(attacker);
+    },
+  },
   "malformed_frame: a request before hello": {
     attack: sends((attacker) => frames.request(1, someKey(attacker))),
   },

@@ -17,7 +17,15 @@ export const keyOf = (track, sequence, discontinuity = 0) => [
   ...u64(sequence),
 ];
 
-export const types = { request: 0x04, accept: 0x05, refuse: 0x06, cancel: 0x07, ping: 0x08, goodbye: 0x0a };
+export const types = {
+  hello: 0x01,
+  request: 0x04,
+  accept: 0x05,
+  refuse: 0x06,
+  cancel: 0x07,
+  ping: 0x08,
+  goodbye: 0x0a,
+};
 export const reasons = { absent: 1, busy: 2, notSharing: 3, aborted: 4, rateLimited: 5 };
 
 /** Largest message that these frames say they take. */
