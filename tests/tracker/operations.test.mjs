@@ -225,3 +225,51 @@ test("the systemd unit is one", async (t) => {
   await writeFile(unit, text);
   assert.equal(check("systemd-analyze", ["verify", unit]).trim(), "");
 });
+
+test("the image is made of what is there, and runs the tracker as the unit does", async () => {
+  const root = fileURLToPath(new URL("../..", import.meta.url));
+  const steps = (await readFile(path.join(deploy, "Containerfile"), "utf8"))
+    .split("\n")
+    .filter((line) => /^[A-Z]/.test(line))
+    .map((line) => [line.slice(0, line.indexOf(" ")), line.slice(line.indexOf(" ") + 1)]);
+  const only = (name) => {
+    const found = steps.filter(([step]) => step === name).map(([, rest]) => rest);
+    assert.ok(found.length > 0, name);
+    return found;
+  };
+  // The binary that cargo makes is the one that is copied and started, and its settings are ones that it takes.
+  const [build] = only("RUN");
+  const { packages } = JSON.parse(
+    check("cargo", ["metadata", "--no-deps", "--format-version", "1", "--locked", "--offline"]),
+  );
+  const [, name] = /^cargo build --locked --release -p (\S+)$/.exec(build);
+  const made = packages.find((each) => each.name === name);
+  assert.ok(made.targets.some((target) => target.name === name && target.kind.includes("bin")));
+  const [, from, to] = /^--from=build \/src\/(\S+) (\S+)$/.exec(
+    only("COPY").find((rest) => rest.startsWith("--from")),
+  );
+  assert.equal(from, `target/release/${name}`);
+  const [[entry]] = only("ENTRYPOINT").map((rest) => JSON.parse(rest));
+  assert.equal(entry, `${to}${name}`);
+  const [command] = only("CMD").map((rest) => JSON.parse(rest));
+  assert.deepEqual(command, ["--listen", `0.0.0.0:${only("EXPOSE")[0]}`]);
+  const unit = await readFile(path.join(deploy, "hlswarm-tracker.service"), "utf8");
+  assert.ok(unit.includes(`\nEnvironment=${only("ENV")[0]}\n`));
+  // Nothing that the build reads is left out of what is sent to it.
+  const ignored = (await readFile(path.join(root, ".dockerignore"), "utf8"))
+    .split("\n")
+    .filter((line) => line && !line.startsWith("#"))
+    .map((line) => line.replace("**/", ""));
+  const needed = packages.flatMap((each) =>
+    [each.manifest_path, ...each.targets.map((target) => target.src_path)].map((file) =>
+      path.relative(root, file),
+    ),
+  );
+  for (const file of [...needed, "Cargo.lock"]) {
+    assert.deepEqual(
+      ignored.filter((part) => file === part || `/${file}`.includes(`/${part}/`)),
+      [],
+      file,
+    );
+  }
+});
