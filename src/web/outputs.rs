@@ -175,16 +175,17 @@ impl Driver {
         let bytes = self.blobs.borrow().part(blob, at, len);
         let Some(bytes) = bytes else { return self.input(Input::Digested { ask, digest: None }) };
         let promise = self.host.digest(&bytes);
+        let hashed = move |hash: Option<JsValue>| {
+            let hash = hash.and_then(|hash| Uint8Array::new(&hash).to_vec().try_into().ok());
+            // Else it is a page without WebCrypto, as one that did not come over HTTPS, and without a worker; or one where
+            // that failed. The player waits for the digest.
+            let digest = hash.map_or_else(|| block_digest(&bytes.to_vec()), shorten);
+            Input::Digested { ask, digest: Some(digest) }
+        };
         if promise.is_undefined() {
-            // A page without WebCrypto, as one that did not come over HTTPS, and without a worker.
-            let digest = Some(block_digest(&bytes.to_vec()));
-            return self.input(Input::Digested { ask, digest });
+            return self.input(hashed(None));
         }
-        self.when(&promise, move |hash| {
-            let hash = hash.ok().map(|hash| Uint8Array::new(&hash).to_vec());
-            let digest = hash.and_then(|hash| Some(shorten(hash.try_into().ok()?)));
-            Input::Digested { ask, digest }
-        });
+        self.when(&promise, move |hash| hashed(hash.ok()));
     }
 
     /// Gives the engine what a promise is settled with.

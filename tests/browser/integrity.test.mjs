@@ -124,6 +124,27 @@ test("honest pages share what is signed, also where WebCrypto is missing", { tim
   }
 });
 
+/** Makes each digest fail that hlswarm asks for, as where memory is short. */
+function breakWebCrypto() {
+  const { digest } = SubtleCrypto.prototype;
+  SubtleCrypto.prototype.digest = function (...args) {
+    if (!new Error().stack.split("\n")[2].includes("/hlswarm/")) return digest.apply(this, args);
+    window.watch.refusedDigests = (window.watch.refusedDigests ?? 0) + 1;
+    return Promise.reject(new DOMException("no memory", "OperationError"));
+  };
+}
+
+test("where WebCrypto fails the engine hashes, and nobody waits", async () => {
+  const url = await world.vod("ts");
+  const a = await world.play("a", url, { ...everything, open: { before: breakWebCrypto } });
+  await a.until("holds it all", holdsAll);
+  assert.ok((await a.eval(() => window.watch.refusedDigests)) > 0);
+  const b = await world.play("b", url, { hlsConfig: shortBuffer, open: { before: breakWebCrypto } });
+  await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 300_000);
+  await b.until("plays on", ({ position }) => position > 5);
+  await world.verify([a, b]);
+});
+
 test("a page without keys takes signed segments from one that has them", { timeout: 180_000 }, async () => {
   const { url, integrity, close } = await world.signedVod();
   try {
