@@ -251,6 +251,8 @@ impl Viewer {
                 }
                 self.requests.insert(request, place);
                 let key = ctx.world.catalog.key(place, self.numbering);
+                // As the page does: how soon it is needed depends on what is buffered, which may just have changed.
+                self.report(ctx);
                 self.feed(Input::Want { request: RequestId(request), key }, ctx);
             }
             Action::Cancel { request } => self.cancel(request, ctx),
@@ -265,15 +267,18 @@ impl Viewer {
                 let pause = if self.player.seen.startup_us.is_none() { 2 * pause } else { pause };
                 ctx.after(pause.max(1), Event::Playlist { track, rendition });
             }
-            Action::Report => {
-                let playhead = Playhead {
-                    position_ms: (self.player.position_us() / 1000) as i64,
-                    rate_milli: self.player.rate_milli(),
-                    buffered_ms: (self.player.ahead_us() / 1000) as u32,
-                };
-                self.feed(Input::Playhead(playhead), ctx);
-            }
+            Action::Report => self.report(ctx),
         }
+    }
+
+    /// Tells the engine where the player is.
+    fn report(&mut self, ctx: &mut Ctx<'_>) {
+        let playhead = Playhead {
+            position_ms: (self.player.position_us() / 1000) as i64,
+            rate_milli: self.player.rate_milli(),
+            buffered_ms: (self.player.ahead_us() / 1000) as u32,
+        };
+        self.feed(Input::Playhead(playhead), ctx);
     }
 
     pub(crate) fn cancel(&mut self, request: u32, ctx: &mut Ctx<'_>) {
