@@ -59,6 +59,22 @@ fn forward_segment_count() {
 }
 
 #[test]
+fn far_ahead_the_rarest_come_first() {
+    for (coordination, expected) in [("random", vec![8, 9]), ("elected", vec![4, 5])] {
+        let options = json!({ "coordination": coordination, "simultaneousP2PDownloads": 2,
+            "httpDownloadProbability": 0 });
+        let (mut rig, peers) = Rig::connected(loader(options), 2);
+        rig.has(peers[0], 4..10);
+        rig.has(peers[1], 4..8);
+        rig.playhead(0, 12_000);
+        rig.want(3);
+        let mut asked: Vec<u64> = rig.asked.iter().map(|asked| asked.sequence).collect();
+        asked.sort_unstable();
+        assert_eq!(asked, expected, "{coordination}");
+    }
+}
+
+#[test]
 fn swarm_id_isolates_a_swarm() {
     let id = |options: Value| {
         let mut rig = Rig::new(options);

@@ -2,7 +2,7 @@
 //!
 //! A pass goes over the running downloads first (one that will miss its deadline is replaced), then over the missing
 //! segments in the order in which the player needs them. Slots are given in that order, so that a needed segment
-//! takes the slot of one that can wait.
+//! takes the slot of one that can wait. Far ahead, the rarest come first.
 
 use crate::sorted::{SortedSet, sort_by_key};
 
@@ -38,7 +38,13 @@ impl Engine {
         self.settle_due();
         self.forget_old_marks();
         let mut queue = self.queue();
-        sort_by_key(&mut queue, |queued| (queued.ahead_of_want > 0, queued.need_in, queued.key));
+        // Far ahead the rarest come first: what few have spreads from here while there is time. Two segments, which is what
+        // is fetched ahead under coordination, gain nothing by that order.
+        let far_ahead = self.config.loader.coordination == Coordination::Random;
+        sort_by_key(&mut queue, |queued| {
+            let rarity = if far_ahead && queued.ahead_of_want > 0 { queued.holders } else { 0 };
+            (queued.ahead_of_want > 0, rarity, queued.need_in)
+        });
         self.end_initial_mode(&queue);
         self.tell_interest();
         self.drop_unqueued(&queue);
@@ -249,7 +255,7 @@ impl Engine {
         }
         let since = *self.missing_since.entry(queued.key).or_insert(self.now);
         let best = self.best_peer(queued, false, &[]);
-        let announced = self.swarm.holders(queued.key).next().is_some();
+        let announced = queued.holders > 0;
         let http_blocked = self.failed.contains_key(&queued.key) || !self.online;
         let item = Item {
             priority: queued.priority,
@@ -343,7 +349,7 @@ impl Engine {
             .filter(|queued| {
                 self.downloads.get(queued.key).is_none() && !self.failed.contains_key(&queued.key)
             })
-            .filter(|queued| self.swarm.holders(queued.key).next().is_none())
+            .filter(|queued| queued.holders == 0)
             .collect();
         let peers = if company == Company::Connected { self.swarm.ready_count() } else { 0 };
         let (roll, pick) = (self.rng.random::<f64>(), self.rng.random::<f64>());

@@ -21,6 +21,8 @@ pub(super) struct Queued {
     pub(super) need_in: Span,
     pub(super) duration: Span,
     pub(super) expected_bytes: Option<u64>,
+    /// How many peers say that they have it or are getting it.
+    pub(super) holders: usize,
 }
 
 impl Engine {
@@ -92,8 +94,17 @@ impl Engine {
                 let ahead_of_want =
                     if self.downloads.is_wanted(key) { 0 } else { index + u32::from(!wanted) };
                 let expected_bytes = self.expected_bytes(key);
+                let holders = self.swarm.holders(key).count();
                 let priority = base + index;
-                queue.push(Queued { key, priority, ahead_of_want, need_in, duration, expected_bytes });
+                queue.push(Queued {
+                    key,
+                    priority,
+                    ahead_of_want,
+                    need_in,
+                    duration,
+                    expected_bytes,
+                    holders,
+                });
             }
         }
         self.queue_other_wants(position_ms, &mut queue);
@@ -117,6 +128,7 @@ impl Engine {
                 need_in: need_in.unwrap_or(Span::ZERO),
                 duration: Span::from_millis(u64::from(segment.duration_ms)),
                 expected_bytes: self.expected_bytes(key),
+                holders: self.swarm.holders(key).count(),
             });
         }
     }
