@@ -285,7 +285,7 @@ impl View<'_> {
 /// Whether what takes a peer this long may be left to it. Rates fall when others ask the same peer. Whatever is quicker
 /// than HTTP could be is never the worse choice.
 fn in_time(span: Span, need_in: Span, http_span: Span) -> bool {
-    span * 3 / 2 <= need_in || span * 2 <= http_span
+    span * 2 <= need_in || span * 2 <= http_span
 }
 
 /// A source without a byte for this long is not counted on.
