@@ -90,7 +90,7 @@ fn own_claim(rig: &mut Rig, remote: Remote, sequence: u64, bytes: &[u8]) {
 }
 
 fn is_spot(fetch: &Fetch) -> bool {
-    fetch.range.is_some_and(|range| range.len() <= 16_385)
+    fetch.range.is_some_and(|range| range.len() <= 4_097)
 }
 
 /// Lets the origin serve whatever is asked of it, until nothing more is.

@@ -22,12 +22,19 @@ use super::finishing::Provenance;
 use super::guard::{Ask, Spot};
 use super::io::{HttpHead, Output, Placement};
 
-/// What is fetched from the origin to be compared, in bytes.
-const SPOT_BYTES: u64 = 16 * 1024;
+/// What is fetched from the origin to be compared: this part of the segment, so that a wrong place is as likely to be found in
+/// a small one as in a large one.
+const SPOT_PART: u64 = 48;
+/// Bytes that it is at least, in a segment that has so many, and at most.
+const SPOT_BYTES: (u64, u64) = (4 * 1024, 16 * 1024);
 /// How long it may take.
 const SPOT_LIMIT: Span = Span::from_secs(3);
 /// How long a complete segment waits for what peers say of it: whoever forwarded it is complete a moment earlier.
 const LISTEN_FOR: Span = Span::from_millis(250);
+
+fn spot_bytes(total: u64) -> u64 {
+    (total / SPOT_PART).clamp(SPOT_BYTES.0, SPOT_BYTES.1).min(total)
+}
 
 impl Engine {
     /// All blocks of a complete segment are hashed: decides whether it is believed.
@@ -55,7 +62,7 @@ impl Engine {
         }
         let roll = self.rng.random::<f64>();
         let must = matches!(weight, Weight::Unheard | Weight::Alone(0) | Weight::Agreed(0));
-        let affordable = self.guard.can_afford(SPOT_BYTES.min(total), self.totals.p2p_bytes);
+        let affordable = self.guard.can_afford(spot_bytes(total), self.totals.p2p_bytes);
         if roll < check_probability(weight) && (must || affordable) {
             return self.check_spot(key);
         }
@@ -212,7 +219,7 @@ impl Engine {
             }
             nth -= len;
         }
-        let len = SPOT_BYTES.min(total);
+        let len = spot_bytes(total);
         let at = at.saturating_sub(len / 2).min(total - len);
         let length_known = matches!(download.total, Total::Known(_));
         self.guard.stats.checks += 1;
