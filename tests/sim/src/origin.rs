@@ -16,6 +16,8 @@ pub(crate) struct Origin {
     ring: VecDeque<(ActorId, u32)>,
     busy: Option<((ActorId, u32), u32)>,
     requests: u64,
+    /// How often each viewer has asked for each resource.
+    attempts: BTreeMap<(ActorId, u32), u64>,
 }
 
 #[derive(Debug)]
@@ -80,7 +82,12 @@ impl Origin {
         let latency = scenario.origin.latency_ms.draw(world.seed, For::OriginLatency, &words);
         let delay = ctx.delay_to(viewer) + (latency * 1000.0) as u64;
         self.requests += 1;
-        let faults = Faults::at(world, ctx.now_us, &words);
+        let attempt = self.attempts.entry((viewer, resource)).or_default();
+        *attempt += 1;
+        // Which requests fail depends on who asks for what and how often, not on the moment: a viewer and its reference
+        // ask at different ones.
+        let attempt = [words[0], words[1], *attempt];
+        let faults = Faults::at(world, ctx.now_us, &attempt);
         if faults.hangs {
             return;
         }
@@ -113,9 +120,9 @@ impl Origin {
             says_length: scenario.origin.content_length,
             granted: if limited { 0 } else { size },
             bytes_per_s: faults.slow_kbps.or(scenario.origin.per_download_kbps).map(rate),
-            breaks_after: faults
-                .resets
-                .then(|| (f64::from(size) * (0.2 + 0.6 * unit(world.seed, For::OriginFault, &words))) as u32),
+            breaks_after: faults.resets.then(|| {
+                (f64::from(size) * (0.2 + 0.6 * unit(world.seed, For::OriginFault, &attempt))) as u32
+            }),
         };
         ctx.send(viewer, delay, Event::Head { fetch, head: Box::new(head) });
         if limited {
@@ -171,11 +178,7 @@ impl Faults {
     fn at(world: &World, now_us: u64, words: &[u64; 3]) -> Faults {
         let mut out = Faults::default();
         for (index, fault) in active(world, now_us) {
-            let draw = unit(
-                world.seed,
-                For::OriginFault,
-                &[index as u64, words[0], words[1], words[2], now_us / 1_000_000],
-            );
+            let draw = unit(world.seed, For::OriginFault, &[index as u64, words[0], words[1], words[2]]);
             if draw >= fault.share {
                 continue;
             }

@@ -361,7 +361,9 @@ impl Fault {
 pub struct Expect {
     /// How much longer than over HTTP alone one viewer may stall in all, in milliseconds; default 250.
     pub extra_stall_ms: f64,
-    /// Share of viewers for which the stall bound may be missed; default 0.
+    /// How many times more than over HTTP alone one viewer may stall; default 0.
+    pub extra_stalls: u32,
+    /// Share of viewers for which the bounds of stalls may be missed; default 0.
     pub extra_stall_share: f64,
     /// How much later than over HTTP alone the 95th percentile may start, in milliseconds; default 100.
     pub extra_startup_ms: f64,
@@ -376,6 +378,7 @@ impl Default for Expect {
     fn default() -> Expect {
         Expect {
             extra_stall_ms: 250.0,
+            extra_stalls: 0,
             extra_stall_share: 0.0,
             extra_startup_ms: 100.0,
             p2p_ratio: 0.0,
