@@ -5,7 +5,7 @@
 // further fault is begun after so long (15).
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine } from "../scripts/lib/options.mjs";
 import { launchChromium } from "../tests/browser/harness/chromium.mjs";
 import { startPages } from "../tests/browser/harness/pages.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
@@ -14,34 +14,25 @@ import { makeMedia, playSide } from "./faults/play.mjs";
 import { broken, faultTable, startups } from "./faults/table.mjs";
 import { barrier } from "./world.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    faults: { type: "string", default: Object.keys(faults).join(",") },
-    runs: { type: "string", default: "1" },
-    "at-once": { type: "string", default: "1" },
-    minutes: { type: "string", default: "15" },
-    out: { type: "string" },
-    verbose: { type: "boolean", default: false },
-    list: { type: "boolean", default: false },
-  },
+const {
+  values: options,
+  whole,
+  list,
+} = commandLine("npm run bench:faults -- [options]: each fault with peers and over HTTP alone", {
+  faults: { default: Object.keys(faults).join(","), help: "which" },
+  runs: { default: "1", help: "how often each" },
+  "at-once": { default: "1", help: "how many are played at a time" },
+  minutes: { default: "15", help: "no further fault is begun after so long" },
+  out: { help: "file of the raw figures (default: a new one in bench/results)" },
+  verbose: { default: false, help: "print errors of the players" },
+  list: { default: false, help: "tell what the faults are, and end" },
 });
-
 if (options.list) {
   for (const [name, { about }] of Object.entries(faults)) console.log(`${name.padEnd(22)} ${about}`);
   process.exit();
 }
-const names = options.faults.split(",");
-for (const name of names) {
-  if (!faults[name])
-    throw new Error(`--faults: no fault "${name}"; there are ${Object.keys(faults).join(", ")}`);
-}
-const wholeNumber = (name) => {
-  const value = Number(options[name]);
-  if (!Number.isInteger(value) || value < 1)
-    throw new Error(`--${name}: "${options[name]}" is not a whole number from 1`);
-  return value;
-};
-const [runs, atOnce, minutes] = ["runs", "at-once", "minutes"].map(wholeNumber);
+const names = list("faults", Object.keys(faults));
+const [runs, atOnce, minutes] = ["runs", "at-once", "minutes"].map((name) => whole(name));
 
 const shared = { media: await makeMedia(), pages: await startPages(), browser: await launchChromium() };
 const beginUntil = performance.now() + minutes * 60_000;

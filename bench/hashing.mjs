@@ -6,18 +6,15 @@
 // "main thread" is what the page cannot do anything else in: putting a block together from the chunks that arrived, and
 // calling WebCrypto, which may hash in the call or elsewhere, or giving it to the worker.
 // The best round counts: others were disturbed.
-import { parseArgs } from "node:util";
 import { build } from "esbuild";
+import { commandLine } from "../scripts/lib/options.mjs";
 import { at } from "../scripts/lib/run.mjs";
 import { launchChromium } from "../tests/browser/harness/chromium.mjs";
 import { startPages } from "../tests/browser/harness/pages.mjs";
 
-const { values } = parseArgs({ options: { rounds: { type: "string", default: "30" } } });
-const rounds = Number(values.rounds);
-if (!Number.isInteger(rounds) || rounds < 1 || rounds > 1000) {
-  console.error(`--rounds ${values.rounds} is not allowed; allowed is 1 to 1000`);
-  process.exit(2);
-}
+const rounds = commandLine("npm run bench:hashing -- [options]: what checking bytes costs a page", {
+  rounds: { default: "30", help: "how often; the best counts" },
+}).whole("rounds", 1, 1000);
 
 /** Runs in the page; with the URL of a module, its worker hashes. */
 async function measure({ rounds, hashing }) {

@@ -4,34 +4,32 @@
 // one of ours, joining a second apart, the kinds in turn. Prints how much of what each kind fetched came from peers, beside
 // swarms of stock viewers alone, and fails if any buffer differs from the origin's, or if in any mix one kind gave the other
 // nothing.
-import { parseArgs } from "node:util";
+import { commandLine, refuse } from "../scripts/lib/options.mjs";
 import { startTestWorld } from "../tests/browser/harness/setup.mjs";
 import { startReferenceTracker } from "./trackers.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    mixes: { type: "string", default: "2+0,1+1,4+0,2+2,5+0,4+1" },
-    streams: { type: "string", default: "vod,live" },
-    seconds: { type: "string", default: "28" },
-    trackers: { type: "string", default: "ours,reference" },
+const {
+  values: options,
+  whole,
+  list,
+} = commandLine(
+  "npm run bench:interop -- [options]: viewers of p2p-media-loader and of hlswarm on one stream",
+  {
+    mixes: { default: "2+0,1+1,4+0,2+2,5+0,4+1", help: "stock viewers and viewers of ours" },
+    streams: { default: "vod,live", help: "what is played" },
+    seconds: { default: "28", help: "how long" },
+    trackers: { default: "ours,reference", help: "where they meet: our tracker, or bittorrent-tracker" },
   },
-});
-const seconds = Number(options.seconds);
-if (!(seconds > 0)) throw new Error(`--seconds: "${options.seconds}" is not a number above 0`);
+);
+const seconds = whole("seconds");
 const mixes = options.mixes.split(",").map((mix) => {
   const [, stock, ours] = /^(\d)\+(\d)$/.exec(mix) ?? [];
   if (stock === undefined)
-    throw new Error(`--mixes: "${mix}" is not as in 4+1: stock viewers, viewers of ours`);
+    refuse(`--mixes "${mix}": allowed is as in 4+1, stock viewers and viewers of ours`);
   return { mix, kinds: inTurn(Number(stock), Number(ours)) };
 });
-const streams = options.streams.split(",");
-for (const stream of streams)
-  if (stream !== "vod" && stream !== "live")
-    throw new Error(`--streams: no stream "${stream}"; there are vod, live`);
-const trackers = options.trackers.split(",");
-for (const tracker of trackers)
-  if (tracker !== "ours" && tracker !== "reference")
-    throw new Error(`--trackers: "${tracker}" is not ours or reference (bittorrent-tracker)`);
+const streams = list("streams", ["vod", "live"]);
+const trackers = list("trackers", ["ours", "reference"]);
 
 /** Stock viewers first, then one of each kind while there are some. */
 function inTurn(stock, ours) {

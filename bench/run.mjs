@@ -1,5 +1,4 @@
-// npm run bench -- [--scenario NAME[,NAME]] [--runs N] [--modes http,p2pml,hlswarm] [--side-by-side] [--profile]
-//                  [--out FILE] [--latency-ms N] [--origin-mbps N] [--verbose]
+// npm run bench -- --help
 //
 // Plays the same stream over HTTP alone, with p2p-media-loader 2.3.1 and with hlswarm, and prints what each cost the
 // origin and the viewer. One after the other in one browser, from one origin; or, with --side-by-side, all at the same
@@ -9,7 +8,7 @@
 import { existsSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine, refuse } from "../scripts/lib/options.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
 import { verdictLines, verdicts } from "./goals.mjs";
 import { measure } from "./measure.mjs";
@@ -19,43 +18,35 @@ import { groups, scenarios } from "./scenarios.mjs";
 import { makeMedia, publish } from "./streams.mjs";
 import { barrier, startTrackerOf, startWorld } from "./world.mjs";
 
-const { values: options } = parseArgs({
-  options: {
-    scenario: { type: "string", default: "vod5,live4" },
-    runs: { type: "string", default: "1" },
-    modes: { type: "string", default: "http,p2pml,hlswarm" },
-    "side-by-side": { type: "boolean", default: false },
-    profile: { type: "boolean", default: false },
-    out: { type: "string" },
-    "latency-ms": { type: "string", default: "0" },
-    "origin-mbps": { type: "string", default: "Infinity" },
-    verbose: { type: "boolean", default: false },
-  },
-});
-
 const named = { ...groups, all: Object.keys(scenarios) };
-const names = options.scenario.split(",").flatMap((name) => named[name] ?? [name]);
-for (const name of names) {
-  if (!scenarios[name]) {
-    const known = [...Object.keys(scenarios), ...Object.keys(named)].join(", ");
-    throw new Error(`--scenario: no scenario "${name}"; there are ${known}`);
-  }
-}
-const runs = Number(options.runs);
-if (!Number.isInteger(runs) || runs < 1)
-  throw new Error(`--runs: "${options.runs}" is not a whole number from 1`);
-const number = (name) => {
-  const value = Number(options[name]);
-  if (!(value >= 0)) throw new Error(`--${name}: "${options[name]}" is not a number from 0`);
-  return value;
-};
+const {
+  values: options,
+  whole,
+  number,
+  list,
+} = commandLine(
+  "npm run bench -- [options]: the same stream over HTTP alone, with p2p-media-loader and with hlswarm",
+  {
+    scenario: { default: "vod5,live4", help: "what is played, in bench/scenarios.mjs, or a group, or all" },
+    runs: { default: "1", help: "how often" },
+    modes: { default: "http,p2pml,hlswarm", help: "with what" },
+    "side-by-side": { default: false, help: "all modes at the same time" },
+    profile: { default: false, help: "print what scripts spent their time on" },
+    out: { help: "file of the raw figures (default: a new one in bench/results)" },
+    "latency-ms": { default: "0", help: "how long the origin takes to answer" },
+    "origin-mbps": { default: "Infinity", help: "how fast the origin sends each response" },
+    verbose: { default: false, help: "print errors of the players" },
+  },
+);
+
+const names = list("scenario", [...Object.keys(scenarios), ...Object.keys(named)]).flatMap(
+  (name) => named[name] ?? [name],
+);
+const runs = whole("runs");
 const shape = { latencyMs: number("latency-ms"), bytesPerSecond: number("origin-mbps") * 125_000 };
-const modes = options.modes.split(",");
-const known = ["http", "p2pml", "hlswarm"];
-for (const mode of modes)
-  if (!known.includes(mode)) throw new Error(`--modes: no mode "${mode}"; there are ${known.join(", ")}`);
+const modes = list("modes", ["http", "p2pml", "hlswarm"]);
 if (modes.includes("hlswarm") && !existsSync(path.join(root, "dist/hls.js"))) {
-  throw new Error("hlswarm is not built: run `npm run build`, or compare without it: --modes http,p2pml");
+  refuse("hlswarm is not built: run `npm run build`, or compare without it: --modes http,p2pml");
 }
 
 /** Plays one scenario once in one mode. */

@@ -4,7 +4,7 @@
 // pages, before and after. So what else the machine does hits both alike.
 import { mkdir, writeFile } from "node:fs/promises";
 import path from "node:path";
-import { parseArgs } from "node:util";
+import { commandLine } from "../scripts/lib/options.mjs";
 import { launchChromium } from "../tests/browser/harness/chromium.mjs";
 import { startPages } from "../tests/browser/harness/pages.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
@@ -14,10 +14,12 @@ import { startOrigin } from "../tests/support/origin.mjs";
 import { bareThroughput } from "./bare-channel.mjs";
 import { percentile } from "./report.mjs";
 
-const { values: options } = parseArgs({ options: { rounds: { type: "string", default: "5" } } });
-const rounds = Number(options.rounds);
-if (!Number.isInteger(rounds) || rounds < 1)
-  throw new Error(`--rounds: "${options.rounds}" is not a whole number from 1`);
+const rounds = commandLine(
+  "npm run bench:throughput -- [options]: segments of 1 MB between two pages, beside a bare channel",
+  {
+    rounds: { default: "5", help: "how often" },
+  },
+).whole("rounds");
 
 const segmentCount = 40;
 /** As hls.js asks: one segment of a track after the other. */

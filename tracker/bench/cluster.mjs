@@ -1,26 +1,26 @@
 // npm run bench:cluster: several trackers as one over a NATS server, under the load of bench:tracker. Prints what goes over
 // the bus for each announce, and what the same load costs with one worker or several.
-//
-// Options: -- --nodes N, --rate N (announces a second over all nodes), --seconds N, --connections N
 import { execFileSync, spawn } from "node:child_process";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { commandLine } from "../../scripts/lib/options.mjs";
 import { startTracker } from "../../tests/browser/harness/tracker.mjs";
 import { startNats } from "../../tests/tracker/nats.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
-const { values: options } = parseArgs({
-  options: {
-    nodes: { type: "string", default: "3" },
-    rate: { type: "string", default: "1000" },
-    seconds: { type: "string", default: "10" },
-    connections: { type: "string", default: "1000" },
+const { values: options, whole } = commandLine(
+  "npm run bench:cluster -- [options]: several trackers as one over NATS",
+  {
+    nodes: { default: "3", help: "how many" },
+    rate: { default: "1000", help: "announces a second over all nodes" },
+    seconds: { default: "10", help: "how long" },
+    connections: { default: "1000", help: "how many in all" },
   },
-});
+);
+for (const name of Object.keys(options).filter((name) => name !== "help")) whole(name);
 const folder = mkdtempSync(path.join(tmpdir(), "hlswarm-bench-"));
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 

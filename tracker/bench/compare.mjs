@@ -1,28 +1,34 @@
 // npm run bench:tracker: our tracker, bittorrent-tracker from npm and aquatic_ws from crates.io under the same load, one
 // after the other, each alone on one core, the load generator on another. Prints tables and writes JSON.
-//
-// Options: -- --seconds N, --connections N, --idle N, --only hlswarm,bittorrent-tracker,aquatic, --parts compare,abuse
 import { execFileSync, spawn } from "node:child_process";
 import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { createServer } from "node:net";
 import { availableParallelism, tmpdir } from "node:os";
 import path from "node:path";
 import { fileURLToPath } from "node:url";
-import { parseArgs } from "node:util";
+import { commandLine } from "../../scripts/lib/options.mjs";
 
 const root = fileURLToPath(new URL("../..", import.meta.url));
 const target = process.env.CARGO_TARGET_DIR ?? path.join(root, "target");
 const aquaticVersion = "0.9.0";
-const { values: options } = parseArgs({
-  options: {
-    seconds: { type: "string", default: "8" },
-    connections: { type: "string", default: "1000" },
-    idle: { type: "string", default: "10000" },
-    parts: { type: "string", default: "compare,abuse" },
-    only: { type: "string", default: "hlswarm,bittorrent-tracker,aquatic" },
-    out: { type: "string", default: path.join(target, "bench", "tracker.json") },
+const {
+  values: options,
+  whole,
+  list,
+} = commandLine(
+  "npm run bench:tracker -- [options]: our tracker, bittorrent-tracker and aquatic_ws under the same load",
+  {
+    seconds: { default: "8", help: "how long each load lasts" },
+    connections: { default: "1000", help: "how many announce" },
+    idle: { default: "10000", help: "how many are held idle" },
+    parts: { default: "compare,abuse", help: "what is measured" },
+    only: { default: "hlswarm,bittorrent-tracker,aquatic", help: "which trackers" },
+    out: { default: path.join(target, "bench", "tracker.json"), help: "file of the raw figures" },
   },
-});
+);
+for (const name of ["seconds", "connections", "idle"]) whole(name);
+const parts = list("parts", ["compare", "abuse"]);
+const wanted = list("only", ["hlswarm", "bittorrent-tracker", "aquatic"]);
 const folder = mkdtempSync(path.join(tmpdir(), "hlswarm-bench-"));
 const cores = availableParallelism() > 1;
 /** Pins a command to a core, so that server and generator do not take time from each other. */
@@ -131,7 +137,6 @@ function contenders() {
       [reference, String(port), ...(tls ? [tls.cert, tls.key] : [])],
     ],
   };
-  const wanted = options.only.split(",");
   const program = wanted.includes("aquatic") ? aquatic() : undefined;
   if (program) all.aquatic = (port, tls) => [program, ["-c", aquaticSettings(port, tls)]];
   return Object.entries(all).filter(([name]) => wanted.includes(name));
@@ -226,7 +231,6 @@ function table(head, rows) {
 build();
 const tls = certificate();
 const everything = {};
-const parts = options.parts.split(",");
 for (const [name, start] of parts.includes("compare") ? contenders() : []) {
   for (const kind of ["plain", "tls"]) {
     const results = {};
