@@ -6,6 +6,9 @@ import { makeHls } from "../tests/support/media.mjs";
 /** Bits per second of video; with audio and container about 740 kbit/s. */
 const renditions = [{ height: 180, kbps: 650 }];
 
+/** So few pictures that decoding and showing them leaves the machine to what is measured. */
+const fps = 5;
+
 /** A live stream must not begin again while it is measured. */
 const liveSegments = 150;
 
@@ -13,7 +16,7 @@ const liveSegments = 150;
 export function makeMedia(scenario) {
   const { segmentSeconds } = scenario;
   const segments = scenario.kind === "live" ? liveSegments : scenario.segments;
-  return makeHls({ kind: "ts", segments, segmentSeconds, renditions });
+  return makeHls({ kind: "ts", segments, segmentSeconds, renditions, fps });
 }
 
 /**
