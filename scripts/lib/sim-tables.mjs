@@ -20,6 +20,12 @@ export const WAYS = [
   },
 ];
 
+/** What peers' bytes are held against: the default, and records that the publisher signs. */
+const INTEGRITY = [
+  { name: "auto", options: [] },
+  { name: "signed", options: ["--option", "integrity.mode=signed"] },
+];
+
 const runs = (scenarios, counts, ways = [WAYS[0]]) =>
   scenarios.flatMap((scenario) =>
     ways.flatMap(({ options }) => counts.map((viewers) => ({ scenario, viewers, options }))),
@@ -31,13 +37,16 @@ const whole = (value) => fixed(value, 0);
 const COLUMNS = {
   scenario: (row) => row.scenario,
   way: (row) => wayOf(row).name,
+  integrity: (row) => INTEGRITY.find(({ options }) => sameOptions(options, row.options)).name,
   viewers: (row) => row.viewers.toLocaleString("en"),
   "P2P ratio": (row) => fixed(row.p2pRatio, 3),
   offload: (row) => fixed(row.offload, 3),
+  ideal: (row) => fixed(row.ideal, 3),
   reachable: (row) => fixed(row.reachable, 3),
   "up bound": (row) => fixed(row.uploadBound, 2),
   "origin copies": (row) => fixed(row.originCopies, 2),
   "beside start": (row) => fixed(row.originCopiesBesideStart, 2),
+  "of it compared": (row) => fixed(row.comparedCopies, 2),
   bound: (row) => fixed(row.reachableCopies, 2),
   "fetched/watched": (row) => fixed(row.fetchedOverDelivered, 3),
   "stalls (HTTP)": (row) => `${row.stalls} (${whole(row.httpStalls)})`,
@@ -68,7 +77,22 @@ const SCALE = ["live-scale", "vod-scale"];
 /** By name: the runs, the columns. */
 export const TABLES = {
   scale: { runs: runs(SCALE, [10, 100, 1000, 10_000]), columns: ALL },
-  uplink: { runs: runs(["live-uplink"], [100, 1000, 10_000]), columns: [...ALL, "hops p50/p95"] },
+  uplink: {
+    runs: runs(["live-uplink"], [100, 1000, 10_000], INTEGRITY),
+    columns: [
+      ...[
+        "integrity",
+        "viewers",
+        "P2P ratio",
+        "offload",
+        "ideal",
+        "origin copies",
+        "beside start",
+        "of it compared",
+      ],
+      ...["fetched/watched", ...PROMISE, "reach p50/p95/max ms", "hops p50/p95", "wrong"],
+    ],
+  },
   crowds: {
     runs: [
       ...runs(["flash-crowd", "vod-flash-crowd", "churn", "live-narrow"], [100, 1000]),
@@ -121,6 +145,9 @@ export function slim(row) {
   kept.reachQuantilesMs = row.reachQuantilesMs.map(Math.round);
   kept.hops = row.spread?.hops ?? null;
   kept.wasted = round(row.wastedBytes / row.deliveredBytes);
+  // What was fetched from the origin to be compared, in copies of the stream.
+  const streamBytes = row.originBytes / row.originCopies;
+  kept.comparedCopies = round((row.checkShare * row.deliveredBytes) / streamBytes);
   return kept;
 }
 
@@ -138,7 +165,7 @@ const KEPT = [
 export function tableOf(name, rows) {
   const { runs, columns } = TABLES[name];
   const byKey = new Map(rows.map((row) => [keyOf(row), row]));
-  const sorted = name === "coordination" ? bySize(runs) : runs;
+  const sorted = name === "coordination" || name === "uplink" ? bySize(runs) : runs;
   const lines = sorted.flatMap((each) => byKey.get(keyOf(each)) ?? []).map((row) => cells(columns, row));
   const line = (texts) => `| ${texts.join(" | ")} |`;
   return [line(columns), `|${"---|".repeat(columns.length)}`, ...lines.map(line)].join("\n");

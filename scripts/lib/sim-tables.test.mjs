@@ -34,6 +34,8 @@ test("a table shows the rows that are there and goes to its place in the page", 
   const kept = slim(row(1000, []));
   assert.equal(kept.wasted, 0.125);
   assert.ok(!("deliveredBytes" in kept) && !("wallS" in kept));
+  const compared = { checkShare: 0.01, deliveredBytes: 800, originBytes: 200, originCopies: 2 };
+  assert.equal(slim(row(1000, [], compared)).comparedCopies, 0.08);
   const table = tableOf("scale", [kept]);
   assert.equal(table.split("\n").length, 3);
   assert.match(table, /^\| vod-scale \| 1,000 \| 0\.912 \| - \|/m);
