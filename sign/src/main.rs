@@ -1,14 +1,14 @@
 //! `hlswarm-sign`: keys, signing, checking.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use hlswarm_sign::peertube::Hashes;
 use hlswarm_sign::signing::{Sidecar, Signer};
-use hlswarm_sign::tree::{Media, Tree};
+use hlswarm_sign::tree::{Listing, Media, Tree};
 use hlswarm_sign::{keys, verify};
 use lexopt::prelude::*;
 
@@ -101,44 +101,101 @@ fn stream(args: &Args) -> Result<&str, String> {
 }
 
 fn media_of(tree: &Tree, dir: &str) -> Result<Vec<Media>, String> {
-    let media = tree.media()?;
-    if media.is_empty() {
+    let Listing { media, mut problems } = tree.media()?;
+    if let Some(problem) = problems.pop() {
+        Err(problem)
+    } else if media.is_empty() {
         Err(format!("{dir}: there is no media playlist (*.m3u8) in it"))
     } else {
         Ok(media)
     }
 }
 
+/// Says what is wrong once, for as long as it stays wrong.
+#[derive(Default)]
+struct Complaints {
+    standing: BTreeSet<String>,
+    now: BTreeSet<String>,
+}
+
+impl Complaints {
+    fn add(&mut self, problem: String) {
+        if !self.standing.contains(&problem) && !self.now.contains(&problem) {
+            eprintln!("hlswarm-sign: {problem}");
+        }
+        self.now.insert(problem);
+    }
+
+    fn next_look(&mut self) {
+        self.standing = std::mem::take(&mut self.now);
+    }
+}
+
+/// Hashes that are read again when their file was written again.
+struct Watched {
+    path: PathBuf,
+    written: Option<SystemTime>,
+}
+
+impl Watched {
+    fn changed(&mut self) -> Option<Result<Hashes, String>> {
+        let written = std::fs::metadata(&self.path).and_then(|found| found.modified()).ok();
+        if written == self.written {
+            return None;
+        }
+        let hashes = Hashes::read(&self.path);
+        if hashes.is_ok() {
+            self.written = written;
+        }
+        Some(hashes)
+    }
+}
+
 fn sign(args: &Args, dir: &str) -> Result<bool, String> {
     let key = args.key.as_ref().ok_or("--key FILE is needed: the secret key that keygen made")?;
-    let expected = args.peertube.as_deref().map(Hashes::read).transpose()?;
-    let signer = Signer::new(keys::read_secret(key)?, stream(args)?, expected);
+    let mut signer = Signer::new(keys::read_secret(key)?, stream(args)?, None);
+    let mut hashes = args.peertube.clone().map(|path| Watched { path, written: None });
+    if let Some(found) = hashes.as_mut().and_then(Watched::changed) {
+        signer.expect(found?);
+    } else if let Some(path) = &args.peertube {
+        signer.expect(Hashes::read(path)?);
+    }
     let tree = Tree::open(dir.as_ref())?;
     let mut sidecars: BTreeMap<PathBuf, Sidecar> = BTreeMap::new();
+    if !args.watch {
+        for media in media_of(&tree, dir)? {
+            let pass = signer.sign(&tree, &media, &mut Sidecar::default(), false)?;
+            println!("{}: {} segments signed", media.file.display(), pass.signed);
+        }
+        return Ok(true);
+    }
+    let mut complaints = Complaints::default();
     loop {
+        match hashes.as_mut().and_then(Watched::changed) {
+            Some(Ok(found)) => signer.expect(found),
+            Some(Err(problem)) => complaints.add(problem),
+            None => {}
+        }
         // While a packager writes, a playlist may be half there: the next look sees it whole.
-        let media = match if args.watch { tree.media() } else { media_of(&tree, dir) } {
-            Ok(media) => media,
-            Err(error) if args.watch => {
-                eprintln!("hlswarm-sign: {error}");
-                Vec::new()
-            }
-            Err(error) => return Err(error),
-        };
-        for media in media {
+        let listing =
+            tree.media().unwrap_or_else(|problem| Listing { problems: vec![problem], ..Listing::default() });
+        listing.problems.into_iter().for_each(|problem| complaints.add(problem));
+        for media in listing.media {
             let sidecar = sidecars.entry(media.file.clone()).or_default();
-            match signer.sign(&tree, &media, sidecar, args.watch) {
-                Ok(pass) if pass.signed > 0 => {
-                    println!("{}: {} segments signed", media.file.display(), pass.signed);
+            match signer.sign(&tree, &media, sidecar, true) {
+                Ok(pass) => {
+                    if pass.began_anew {
+                        println!("{}: began anew", media.file.display());
+                    }
+                    if pass.signed > 0 {
+                        println!("{}: {} segments signed", media.file.display(), pass.signed);
+                    }
+                    pass.problems.into_iter().for_each(|problem| complaints.add(problem));
                 }
-                Ok(_) => {}
-                Err(error) if args.watch => eprintln!("hlswarm-sign: {error}"),
-                Err(error) => return Err(error),
+                Err(problem) => complaints.add(problem),
             }
         }
-        if !args.watch {
-            return Ok(true);
-        }
+        complaints.next_look();
         std::thread::sleep(LOOK_EVERY);
     }
 }
@@ -164,7 +221,7 @@ fn export(dir: &str) -> Result<bool, String> {
     let mut hashes = Hashes::default();
     for media in media_of(&tree, dir)? {
         for segment in &media.segments {
-            hashes.insert(segment, &tree.read_segment(segment)?);
+            hashes.insert(segment, &tree.read_segment(segment)?)?;
         }
     }
     println!("{}", hashes.to_json());

@@ -52,8 +52,24 @@ impl Hashes {
     }
 
     /// Adds a segment.
-    pub fn insert(&mut self, segment: &SegmentInfo, bytes: &[u8]) {
-        self.0.insert(place_of(segment), to_hex(&Sha256::digest(bytes)));
+    ///
+    /// # Errors
+    /// When another file of the same name has other bytes: the format knows names only, and no folders.
+    pub fn insert(&mut self, segment: &SegmentInfo, bytes: &[u8]) -> Result<(), String> {
+        let place = place_of(segment);
+        let hash = to_hex(&Sha256::digest(bytes));
+        match self.0.insert(place.clone(), hash.clone()) {
+            Some(other) if other != hash => Err(format!(
+                "{}: two files of this name differ, and segments-sha256.json knows no folders",
+                place.0
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether there is a hash for a segment.
+    pub fn lists(&self, segment: &SegmentInfo) -> bool {
+        self.0.contains_key(&place_of(segment))
     }
 
     /// Whether a segment has its hash.

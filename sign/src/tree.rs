@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use hlswarm::engine::{SegmentInfo, TrackKind};
 use hlswarm::id::TrackId;
@@ -23,6 +24,24 @@ pub struct Media {
     pub live: bool,
     /// Its segments.
     pub segments: Vec<SegmentInfo>,
+}
+
+/// By what a file that was written again is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Its length.
+    pub bytes: u64,
+    /// When it was last written.
+    pub modified: Option<SystemTime>,
+}
+
+/// The playlists below a folder.
+#[derive(Clone, Debug, Default)]
+pub struct Listing {
+    /// Those that could be read.
+    pub media: Vec<Media>,
+    /// What is wrong with the others, for people.
+    pub problems: Vec<String>,
 }
 
 /// A folder of playlists and segments.
@@ -48,22 +67,35 @@ impl Tree {
     /// Every media playlist below the folder.
     ///
     /// # Errors
-    /// Names the playlist that cannot be read, and why.
-    pub fn media(&self) -> Result<Vec<Media>, String> {
+    /// When the folder cannot be read, or a master playlist: what it names would be taken for something else.
+    pub fn media(&self) -> Result<Listing, String> {
+        let mut problems = Vec::new();
         let mut files = Vec::new();
         find(&self.root, &mut files).map_err(|error| format!("{}: {error}", self.root.display()))?;
         let mut media = BTreeMap::new();
         let mut masters = Vec::new();
         for file in files {
             let url = self.url_of(&file)?;
-            let text = fs::read_to_string(&file).map_err(|error| format!("{}: {error}", file.display()))?;
+            let text = match fs::read_to_string(&file) {
+                Ok(text) => text,
+                Err(error) => {
+                    problems.push(format!("{}: {error}", file.display()));
+                    continue;
+                }
+            };
             match playlist::parse(&text, url.as_str()) {
                 Ok(Playlist::Media(read)) => {
                     let found = Media { file, tracks: Vec::new(), live: read.live, segments: read.segments };
                     media.insert(url.to_string(), found);
                 }
                 Ok(Playlist::Master(master)) => masters.push(master),
-                Err(error) => return Err(format!("{}: {error}", file.display())),
+                Err(error) => {
+                    let problem = format!("{}: {error}", file.display());
+                    if text.contains("#EXT-X-STREAM-INF") {
+                        return Err(problem);
+                    }
+                    problems.push(problem);
+                }
             }
         }
         for rendition in masters.iter().flat_map(|master| &master.renditions) {
@@ -80,7 +112,7 @@ impl Tree {
                 found.tracks.push(playlist::track_id(TrackKind::Main, url, url));
             }
         }
-        Ok(media.into_values().collect())
+        Ok(Listing { media: media.into_values().collect(), problems })
     }
 
     fn url_of(&self, file: &Path) -> Result<Url, String> {
@@ -112,6 +144,12 @@ impl Tree {
             file.push(part.ok_or_else(outside)?);
         }
         Ok(file)
+    }
+
+    /// The stamp of a segment's file; `None` when there is none.
+    pub fn stamp(&self, segment: &SegmentInfo) -> Option<Stamp> {
+        let found = fs::metadata(self.segment_file(segment).ok()?).ok()?;
+        Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
     }
 
     /// The bytes of a segment.

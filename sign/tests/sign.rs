@@ -167,7 +167,56 @@ fn a_live_stream_is_signed_as_it_grows() {
     assert_eq!(batches.iter().map(|signed| signed.batch.number).collect::<Vec<_>>(), [0, 1]);
     assert_eq!(batches[1].batch.previous, sidecar::Batch::hash(&batches[0].body), "a chain");
     list(20, 23);
-    signed(&[20, 21, 22]);
+    let before = signed(&[20, 21, 22]).last().expect("a batch").batch.generation_ms;
+
+    // A segment that is not written yet, or cannot be read, holds nothing else up.
+    list(21, 25);
+    folder.write("dir/23.ts", b"");
+    folder.write("dir/other.m3u8", "no playlist");
+    fs::remove_file(folder.0.join("dir/24.ts")).expect("it was there");
+    fs::create_dir(folder.0.join("dir/24.ts")).expect("a folder in its place");
+    folder.write("dir/25.ts", b"25");
+    let text = fs::read_to_string(folder.0.join("dir/live.m3u8")).expect("a playlist");
+    folder.write("dir/live.m3u8", text + "#EXTINF:2,\n25.ts\n");
+    signed(&[20, 21, 22, 25]);
+
+    // The packager starts again: the same numbers, and other segments.
+    list(10, 13);
+    let batches = signed(&[10, 11, 12]);
+    assert!(batches[0].batch.generation_ms > before, "a later chain");
+    let mut generation = batches[0].batch.generation_ms;
+    for (name, bytes) in [("dir/11.ts", &b"of another length"[..]), ("dir/12.ts", b"and this")] {
+        folder.write(name, bytes);
+        let started = Instant::now();
+        while signed(&[10, 11, 12])[0].batch.generation_ms == generation {
+            assert!(started.elapsed() < Duration::from_secs(30), "{name} is another segment");
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        generation = signed(&[10, 11, 12])[0].batch.generation_ms;
+    }
+    // Written again as it was, it is none.
+    folder.write("dir/12.ts", b"and this");
+    std::thread::sleep(Duration::from_millis(1_200));
+    assert_eq!(signed(&[10, 11, 12])[0].batch.generation_ms, generation);
+}
+
+#[test]
+fn a_later_chain_is_later_whatever_the_clock_says() {
+    let folder = Folder::new("clock");
+    film(&folder);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    ok(&["keygen", &key]);
+    let sign = ["sign", &dir, "--key", &key, "--stream", "film"];
+    ok(&sign);
+    let path = folder.0.join("dir/audio/a.m3u8.hsig");
+    let mut batches = sidecar::read(&fs::read(&path).expect("a sidecar")).expect("it is one");
+    batches[0].batch.generation_ms += 86_400_000;
+    batches[0].body = batches[0].batch.body();
+    let ahead = batches[0].batch.generation_ms;
+    fs::write(&path, sidecar::write(&batches)).expect("it is written");
+    ok(&sign);
+    let batches = sidecar::read(&fs::read(&path).expect("a sidecar")).expect("it is one");
+    assert_eq!(batches[0].batch.generation_ms, ahead + 1);
 }
 
 #[test]
@@ -189,6 +238,39 @@ fn peertube_hashes_are_written_and_held_against() {
     assert!(fails(&sign).contains("0.aac: \"x\" is no SHA-256"));
     folder.write("hashes.json", "{}");
     assert!(fails(&sign).contains("not listed in segments-sha256.json"));
+    folder.write("dir/audio/all.mp4", b"of the same name");
+    folder.write("dir/audio/b.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n0.aac\n#EXT-X-ENDLIST\n");
+    ok(&["peertube", &dir]);
+    folder.write("dir/low/0.aac", b"differs");
+    folder.write("dir/low/b.m3u8", "#EXTM3U\n#EXT-X-TARGETDURATION:4\n#EXTINF:4,\n0.aac\n#EXT-X-ENDLIST\n");
+    assert!(fails(&["peertube", &dir]).contains("0.aac: two files of this name differ"));
+}
+
+#[test]
+#[allow(clippy::disallowed_methods, reason = "a test of what takes real time")]
+fn hashes_that_come_later_are_waited_for() {
+    let folder = Folder::new("later");
+    film(&folder);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    ok(&["keygen", &key]);
+    let exported = ok(&["peertube", &dir]);
+    folder.write("hashes.json", "{}");
+    let hashes = folder.path("hashes.json");
+    let watch = ["sign", &dir, "--key", &key, "--stream", "film", "--watch", "--peertube", &hashes];
+    let _running = Running(command(&watch).stdout(std::process::Stdio::null()).spawn().expect("it starts"));
+    let records = || {
+        let bytes = fs::read(folder.0.join("dir/low/v.m3u8.hsig")).unwrap_or_default();
+        let batches = sidecar::read(&bytes).unwrap_or_default();
+        batches.iter().map(|signed| signed.batch.records.len()).sum::<usize>()
+    };
+    std::thread::sleep(Duration::from_millis(700));
+    assert_eq!(records(), 0, "nothing says what they must be");
+    folder.write("hashes.json", exported);
+    let started = Instant::now();
+    while records() < 20 {
+        assert!(started.elapsed() < Duration::from_secs(30), "{} records", records());
+        std::thread::sleep(Duration::from_millis(50));
+    }
 }
 
 #[test]
