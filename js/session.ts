@@ -369,15 +369,27 @@ export class Session implements Hub, PlayerListener {
     if (integrity?.mode !== "signed" || this.#state !== "running") return;
     this.#sidecars ??= loadSigned().then(
       ({ Sidecars }) =>
-        new Sidecars(integrity.sidecar, {
-          records: (bytes) => this.#tell((shell) => this.#engine?.full?.sidecar(shell, bytes)),
-          missing: (reason) => this.#emit({ type: "recordsRefused", reason }),
-        }),
+        new Sidecars(
+          integrity.sidecar,
+          {
+            records: (bytes) => this.#tell((shell) => this.#engine?.full?.sidecar(shell, bytes)),
+            missing: (reason) => this.#emit({ type: "recordsRefused", reason }),
+          },
+          (url, signal) => this.#sidecarRequest(url, signal),
+        ),
     );
     this.#sidecars.then(
       (sidecars) => sidecars.load(playlist, live),
       (error: unknown) => this.#emit({ type: "recordsRefused", reason: String(error) }),
     );
+  }
+
+  /** As segments are asked for; a loader class of the page's is for what hls.js knows. */
+  #sidecarRequest(url: string, signal: AbortSignal): Request | Promise<Request> {
+    const hooks = { hooks: this.#parsed.hooks, config: this.#hls.config, customLoader: null };
+    return prepareRequest({ url, range: null, fragment: undefined, signal }, hooks) as
+      | Request
+      | Promise<Request>;
   }
 
   #emit(event: Event): void {

@@ -8,6 +8,9 @@ export interface SidecarListener {
   missing(reason: string): void;
 }
 
+/** Turns a sidecar's URL into a request, as the page sets its requests up. */
+export type PrepareSidecar = (url: string, signal: AbortSignal) => Request | Promise<Request>;
+
 /** Longest sidecar that is read, in bytes. */
 const MOST_BYTES = 32 * 1024 * 1024;
 /** A sidecar that cannot be had is asked for again after so many milliseconds, then given up until the playlist changes. */
@@ -19,11 +22,17 @@ const SOON_MS = 400;
 export class Sidecars {
   readonly #pattern: string;
   readonly #listener: SidecarListener;
+  readonly #prepare: PrepareSidecar;
   readonly #controller = new AbortController();
   /** By URL: whether it is being fetched, and how many bytes it had last. */
   readonly #known = new Map<string, { busy: boolean; again: boolean; bytes: number; done: boolean }>();
 
-  constructor(pattern: string | undefined, listener: SidecarListener) {
+  constructor(
+    pattern: string | undefined,
+    listener: SidecarListener,
+    prepare: PrepareSidecar = (url, signal) => new Request(url, { credentials: "same-origin", signal }),
+  ) {
+    this.#prepare = prepare;
     this.#pattern = pattern ?? "{playlist}.hsig";
     this.#listener = listener;
   }
@@ -86,7 +95,7 @@ export class Sidecars {
 
   async #once(url: string): Promise<Uint8Array> {
     const { signal } = this.#controller;
-    const response = await fetch(url, { credentials: "same-origin", signal });
+    const response = await fetch(await this.#prepare(url, signal));
     if (!response.ok) throw new Error(`HTTP status ${response.status}`);
     const bytes = new Uint8Array(await response.arrayBuffer());
     if (bytes.byteLength > MOST_BYTES) throw new Error(`longer than ${MOST_BYTES} bytes`);
@@ -95,6 +104,7 @@ export class Sidecars {
 }
 
 let library: Promise<SignatureCheck> | undefined;
+let hasEd25519 = true;
 
 /** Whether an Ed25519 signature (RFC 8032) holds: by WebCrypto, or by a library where WebCrypto has no Ed25519. */
 export async function checkSignature(
@@ -102,12 +112,13 @@ export async function checkSignature(
   message: Uint8Array<ArrayBuffer>,
   signature: Uint8Array<ArrayBuffer>,
 ): Promise<boolean> {
-  if (!library) {
+  if (hasEd25519) {
     try {
       const key = await crypto.subtle.importKey("raw", publicKey, "Ed25519", false, ["verify"]);
       return await crypto.subtle.verify("Ed25519", key, signature, message);
-    } catch {
-      // Not offered here; or the key is none, which the library says as well.
+    } catch (error) {
+      // The key is none, which says nothing of others; or it is not offered here.
+      hasEd25519 = error instanceof DOMException && error.name === "DataError";
     }
   }
   library ??= import("./ed25519.js").then((loaded) => loaded.checkSignature);

@@ -125,5 +125,14 @@ export function addTotals(before: EngineStats, now: EngineStats): EngineStats {
     p2pBytes: before.p2pBytes + now.p2pBytes,
     uploadedBytes: before.uploadedBytes + now.uploadedBytes,
     wastedBytes: before.wastedBytes + now.wastedBytes,
+    integrity: {
+      ...now.integrity,
+      verifiedBytes: before.integrity.verifiedBytes + now.integrity.verifiedBytes,
+      checks: before.integrity.checks + now.integrity.checks,
+      checkBytes: before.integrity.checkBytes + now.integrity.checkBytes,
+      disputes: before.integrity.disputes + now.integrity.disputes,
+      refusedSegments: before.integrity.refusedSegments + now.integrity.refusedSegments,
+      refusedBytes: before.integrity.refusedBytes + now.integrity.refusedBytes,
+    },
   };
 }

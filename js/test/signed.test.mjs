@@ -14,8 +14,9 @@ afterEach(() => {
 /** A web of files: bytes, or a status. */
 function serve(files) {
   const asked = [];
-  globalThis.fetch = async (url) => {
+  globalThis.fetch = async ({ url, headers }) => {
     asked.push(url);
+    serve.headers = headers;
     const file = files[url] ?? 404;
     return typeof file === "number" ? new Response("", { status: file }) : new Response(file);
   };
@@ -50,6 +51,19 @@ test("the records of a film are fetched once", async () => {
   }
   assert.equal(asked.length, 1);
   assert.deepEqual(told.got, [7]);
+});
+
+test("records are asked for as the page sets its requests up", async () => {
+  const asked = serve({ "https://cdn.example/v.m3u8.hsig?token=1": new Uint8Array(7) });
+  const told = listener();
+  const prepare = async (url, signal) =>
+    new Request(`${url}?token=1`, { headers: { authorization: "Bearer 1" }, signal });
+  const sidecars = new Sidecars(undefined, told, prepare);
+  sidecars.load("https://cdn.example/v.m3u8", false);
+  await soon(5);
+  assert.deepEqual(told.got, [7]);
+  assert.equal(asked.length, 1);
+  assert.equal(serve.headers.get("authorization"), "Bearer 1");
 });
 
 test("those of a live stream are fetched with each refresh, and again when nothing is new yet", async () => {
@@ -95,5 +109,6 @@ test("signatures are told from what looks like them, by WebCrypto and by the lib
       false,
     );
     assert.equal(await check(new Uint8Array(32).fill(255), message, signature), false);
+    assert.equal(await check(key, message, signature), true, "a key that is none says nothing of others");
   }
 });
