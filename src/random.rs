@@ -36,6 +36,23 @@ impl SeedableRng for ChaCha8Rng {
 }
 
 impl ChaCha8Rng {
+    /// A number from 0 on and below 1: any of 2^53, each as likely.
+    #[inline(never)]
+    pub fn unit(&mut self) -> f64 {
+        let bits = u64::from(self.word()) | u64::from(self.word()) << 32;
+        (bits >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// A number from `low` on and below `high`.
+    pub fn between(&mut self, low: f64, high: f64) -> f64 {
+        low + self.unit() * (high - low)
+    }
+
+    /// A number below `count`, as good as uniform for those up to 2^40; 0 for 0.
+    pub fn below(&mut self, count: u64) -> u64 {
+        (self.unit() * count as f64) as u64
+    }
+
     #[inline(never)]
     fn word(&mut self) -> u32 {
         if self.used == WORDS {
@@ -104,6 +121,22 @@ mod tests {
     use rand::Rng;
 
     use super::*;
+
+    #[test]
+    fn numbers_spread_over_their_ranges() {
+        let mut rng = ChaCha8Rng::seed_from_u64(1);
+        let mut seen = [0; 7];
+        let mut sum = 0.0;
+        for _ in 0..70_000 {
+            seen[rng.below(7) as usize] += 1;
+            let number = rng.between(2.0, 4.0);
+            assert!((2.0..4.0).contains(&number), "{number}");
+            sum += number;
+        }
+        assert!(seen.iter().all(|times| (9_600..10_400).contains(times)), "{seen:?}");
+        assert!((2.99..3.01).contains(&(sum / 70_000.0)), "{sum}");
+        assert_eq!((rng.below(0), rng.below(1)), (0, 0));
+    }
 
     proptest! {
         #[test]

@@ -1,7 +1,6 @@
 //! How long to wait before a tracker is tried again, and how often something may happen.
 
 use crate::random::ChaCha8Rng;
-use rand::RngExt;
 
 use crate::time::{Span, Time};
 
@@ -38,7 +37,7 @@ impl Backoff {
             (FIRST * (1 << self.failures.min(10))).min(SHORT_OUTAGE_CAP)
         };
         self.failures = self.failures.saturating_add(1);
-        base.mul_f64(rng.random_range(0.5..1.5))
+        base.mul_f64(rng.between(0.5, 1.5))
     }
 }
 

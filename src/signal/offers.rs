@@ -4,7 +4,6 @@
 //! it. One that provably reached nobody goes back to the pool.
 
 use crate::random::ChaCha8Rng;
-use rand::RngExt;
 
 use crate::engine::{Event, Output};
 use crate::id::LinkId;
@@ -151,7 +150,7 @@ impl Signal {
 
     /// Asks the shell for the offers that sessions want and the pool lacks.
     pub(super) fn create(&mut self, cx: &mut Cx<'_>) {
-        if cx.now < self.may_offer_at() {
+        if !self.online || cx.now < self.may_offer_at() {
             return;
         }
         let room = self.room_for_offers();
@@ -429,7 +428,7 @@ fn json_bytes(text: &str) -> usize {
 fn new_offer_id(rng: &mut ChaCha8Rng) -> String {
     const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
     (0..20)
-        .filter_map(|_| ALPHABET.get(rng.random_range(0..ALPHABET.len())))
+        .filter_map(|_| ALPHABET.get(rng.below(ALPHABET.len() as u64) as usize))
         .map(|&byte| char::from(byte))
         .collect()
 }

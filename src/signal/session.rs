@@ -1,7 +1,5 @@
 //! One tracker: opening, announcing, waiting to try again.
 
-use rand::RngExt;
-
 use crate::engine::{Event, Output, TrackerState, TrackerStats};
 use crate::id::TrackerId;
 use crate::time::{Span, Time};
@@ -238,7 +236,7 @@ impl Session {
     pub(super) fn open(&mut self, cx: &mut Cx<'_>) {
         if self.phase == Phase::Idle && self.has_other_nodes() {
             // Viewers spread over the nodes.
-            self.node = cx.rng.random_range(0..self.nodes.len());
+            self.node = cx.rng.below(self.nodes.len() as u64) as usize;
         }
         self.phase = Phase::Opening { since: cx.now };
         cx.out.push_back(Output::OpenTracker { tracker: self.id, url: self.url() });
@@ -279,7 +277,7 @@ impl Session {
             open.unanswered.push(batch);
             open.reply_due.get_or_insert(cx.now + patience);
             // A little less than the interval, and not in step with others: the tracker counts a member out soon after.
-            let wait = open.refresh.min(interval).mul_f64(cx.rng.random_range(0.85..1.0));
+            let wait = open.refresh.min(interval).mul_f64(cx.rng.between(0.85, 1.0));
             open.due = cx.now + wait.max(min_interval);
         }
     }
@@ -317,7 +315,7 @@ impl Session {
         let Phase::Open(open) = &mut self.phase else { return None };
         let batch = open.take_unanswered(cx.now + patience)?;
         let wait = (REFUSED_WAIT * (1 << refusals.min(10))).min(interval);
-        open.due = cx.now + wait.mul_f64(cx.rng.random_range(0.75..1.25));
+        open.due = cx.now + wait.mul_f64(cx.rng.between(0.75, 1.25));
         open.hold_until = open.due;
         if !open.answered {
             open.started = false;
@@ -344,7 +342,7 @@ impl Session {
         self.node = (self.node + 1) % self.nodes.len().max(1);
         let wait = if self.failed_nodes < self.nodes.len() {
             let span = if used.is_some() { NEXT_NODE_WITHIN } else { OTHER_NODE_WITHIN };
-            span.mul_f64(cx.rng.random_range(0.0..1.0))
+            span.mul_f64(cx.rng.unit())
         } else {
             self.failed_nodes = 0;
             self.backoff.next_wait(cx.now, cx.rng)

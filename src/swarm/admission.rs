@@ -3,7 +3,6 @@
 use crate::sorted::{SortedMap, SortedSet};
 
 use crate::random::ChaCha8Rng;
-use rand::RngExt;
 
 use crate::config::LimitsConfig;
 use crate::engine::CloseReason;
@@ -111,7 +110,7 @@ impl Admission {
             self.turnover_at = None;
         } else if due || self.turnover_at.is_none() {
             let pause = limits.replace_worst_peer_ms;
-            self.turnover_at = Some(now + Span::from_millis(rng.random_range(pause..=pause * 2)));
+            self.turnover_at = Some(now + Span::from_millis(pause + rng.below(pause)));
         }
     }
 
