@@ -64,7 +64,8 @@ impl Budget {
     /// Whether an upload of so many bytes fits beside those that are under way.
     pub(super) fn admits(&mut self, bytes: u64, under_way: u64) -> bool {
         let needed = bytes.saturating_add(under_way);
-        self.spent |= self.total_left().is_some_and(|left| left < needed);
+        // What is reserved may yet be given up.
+        self.spent |= self.total_left().is_some_and(|left| left < bytes);
         self.left().is_none_or(|left| left >= needed)
     }
 
@@ -190,8 +191,11 @@ mod tests {
         bounded.spend(Time::ZERO, 4_000);
         assert!(!bounded.admits(1, 6_000));
         bounded.received(u64::MAX);
-        assert!(bounded.is_spent());
         assert_eq!(bounded.left(), Some(6_000), "for what is under way");
+        assert!(!bounded.is_spent(), "which may be given up");
+        bounded.spend(Time::ZERO, 6_000);
+        assert!(!bounded.admits(1, 0));
+        assert!(bounded.is_spent());
     }
 
     #[test]

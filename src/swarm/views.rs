@@ -86,7 +86,7 @@ impl Swarm {
             UploadState::Off
         } else if !self.sharing {
             UploadState::Metered
-        } else if self.budget.is_spent() {
+        } else if self.budget.is_spent() || self.budget.left() == Some(0) {
             UploadState::Spent
         } else if self.hidden {
             UploadState::Reduced

@@ -90,13 +90,16 @@ fn the_total_ends_it_for_all_and_peers_are_told() {
     assert!(node.sent.iter().any(|(_, sent)| *sent == accepted));
     // Another one fits no more beside the first, which is under way and goes on to its end.
     node.say(2, &request(1, key(1)));
-    assert_eq!(node.frames_on(2), [refuse(1, RefuseReason::Busy), sharing(false)]);
-    assert_eq!(node.swarm.upload_state(), UploadState::Spent);
+    assert_eq!(node.frames_on(2), [refuse(1, RefuseReason::Busy)]);
+    assert_eq!(node.swarm.upload_state(), UploadState::On, "the first may be given up");
     send_for(&mut node, 1..=1, 2_000);
     assert_eq!(node.swarm.stats().1, 1_000_000);
     assert_eq!(node.swarm.upload_left_bytes(), Some(500_000));
     node.say(2, &request(2, key(1)));
-    assert_eq!(node.frames_on(2), [refuse(2, RefuseReason::NotSharing)]);
+    assert_eq!(node.frames_on(2), [refuse(2, RefuseReason::Busy), sharing(false)]);
+    assert_eq!(node.swarm.upload_state(), UploadState::Spent);
+    node.say(2, &request(3, key(1)));
+    assert_eq!(node.frames_on(2), [refuse(3, RefuseReason::NotSharing)]);
     // Who comes later learns it from the hello.
     node.up(3, Some(id(13)), false);
     let [Frame::Hello { capabilities, .. }] = node.frames_on(3)[..] else { panic!("a hello") };
