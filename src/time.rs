@@ -128,6 +128,8 @@ pub struct Time(u64);
 impl Time {
     /// The moment the engine started.
     pub const ZERO: Time = Time(0);
+    /// Later than everything.
+    pub const MAX: Time = Time(u64::MAX);
 
     /// A moment given in whole milliseconds since the start.
     pub const fn from_millis(ms: u64) -> Time {

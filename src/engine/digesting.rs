@@ -5,7 +5,6 @@
 //! alone. Without, the digests say in the end what segment this is; `settling` takes it from there.
 
 use crate::id::{BlobId, Digest, SegmentKey};
-use crate::integrity::BLOCK_BYTES;
 use crate::schedule::download::{Block, Stage, Total};
 
 use super::finishing::Provenance;
@@ -61,16 +60,21 @@ impl Engine {
         let Some(download) = self.downloads.get_mut(key).filter(|download| download.blob == blob) else {
             return;
         };
+        let (start, past) = download.block_range(index);
         let Some(block) = download.blocks.get_mut(index).filter(|block| **block == Block::Asked) else {
             return;
         };
         if self.guard.is_signed() && signed.is_some_and(|signed| signed != Some(digest)) {
             return self.wrong_block(key, index);
         }
+        if self.guard.is_signed() && signed.is_none() && download.p2p_bytes > 0 {
+            // The record is gone that made it worth fetching from peers.
+            return self.abandon(key);
+        }
         *block = Block::Known(digest);
         let digests = if download.stage == Stage::Digesting { download.digests() } else { None };
         if self.guard.is_signed() {
-            self.guard.stats.verified_bytes += if signed.is_some() { BLOCK_BYTES } else { 0 };
+            self.guard.stats.verified_bytes += if signed.is_some() { past - start } else { 0 };
             self.bytes_arrived(key);
         }
         if let Some(digests) = digests {

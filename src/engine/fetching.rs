@@ -65,10 +65,8 @@ fn judge(download: &Download, http: &HttpSource, head: &HttpHead) -> Verdict {
 /// After this long hls.js tries a failed segment again.
 const PLAYER_RETRY: Span = Span::from_secs(1);
 
-/// Whether a failure before the response may mean that the server takes no `Range` header.
-fn may_be_refused_range(error: &FetchError) -> bool {
-    matches!(error, FetchError::Network(_) | FetchError::Status(400 | 405 | 416 | 501))
-}
+/// How long no `Range` is asked for after a failure that may have been the network's.
+const RANGE_PAUSE: Span = Span::from_secs(60);
 
 impl Engine {
     /// Starts an HTTP download of a segment, continuing what peers brought if the settings allow it. Transfers from
@@ -111,6 +109,22 @@ impl Engine {
         self.outbox.push_back(Output::Fetch { fetch, key, url, range });
     }
 
+    /// Whether the origin may be asked for a part of a resource.
+    pub(super) fn takes_ranges(&self) -> bool {
+        self.no_ranges_until <= self.now
+    }
+
+    /// Whether a failure before the response may mean that the server takes no `Range` header, or its CORS preflight does not
+    /// let it through. Then none is sent for now.
+    fn may_stop_ranges(&mut self, error: &FetchError) -> bool {
+        self.no_ranges_until = match error {
+            FetchError::Network(_) => self.now + RANGE_PAUSE,
+            FetchError::Status(400 | 405 | 416 | 501) => Time::MAX,
+            _ => return false,
+        };
+        true
+    }
+
     /// From where HTTP may continue: the end of what peers brought from the beginning on, when the length is told and
     /// the settings allow it. The download is open-ended and stopped when every gap is filled: only its length to the
     /// end of the segment is evidence that both speak of the same bytes.
@@ -120,7 +134,7 @@ impl Engine {
         let fits = download.total.bytes().is_some_and(|total| prefix < total);
         // Where every block is known to be right, nothing is guessed.
         let wished = self.config.loader.http_download_ranges || self.guard.is_signed();
-        if wished && !self.ranges_refused && fits && self.may_splice(key) { prefix } else { 0 }
+        if wished && self.takes_ranges() && fits && self.may_splice(key) { prefix } else { 0 }
     }
 
     /// Where a continuation may end because what follows is there and known to be right; `u64::MAX` for nowhere.
@@ -131,7 +145,7 @@ impl Engine {
         let gap =
             download.total.bytes().and_then(|total| Some((download.received.first_gap(base, total)?, total)));
         match gap {
-            Some(((_, end), total)) if end < total && !self.ranges_refused => end,
+            Some(((_, end), total)) if end < total && self.takes_ranges() => end,
             _ => u64::MAX,
         }
     }
@@ -177,6 +191,7 @@ impl Engine {
             Verdict::WholeResource { leave_out, segment_bytes } => {
                 http.leave_out = leave_out;
                 download.total = Total::Known(segment_bytes);
+                download.one_response = download.received.is_empty();
             }
             Verdict::StartOver => {
                 self.cancel_http(key);
@@ -272,17 +287,15 @@ impl Engine {
             if error == FetchError::Status(416) {
                 return self.spot_wrong(fetch);
             }
-            self.ranges_refused |= matches!(error, FetchError::Status(400 | 405 | 501));
+            self.may_stop_ranges(&error);
             return self.spot_failed(fetch);
         }
         let Some(key) = self.downloads.unbind_fetch(fetch) else { return };
         self.dirty = true;
         let http = self.downloads.get(key).and_then(|download| download.http.as_ref());
         let continuation = http.is_some_and(|http| http.base > 0 && !http.opened);
-        if continuation && may_be_refused_range(&error) {
-            // As a CORS preflight would do it. That says nothing of the whole segment, which is asked for at once.
-            self.ranges_refused = true;
-        } else {
+        // That says nothing of the whole segment, which is asked for at once.
+        if !(continuation && self.may_stop_ranges(&error)) {
             let wait = Span::from_millis(self.config.loader.http_failed_segment_timeout);
             // What the player waits for is tried again as soon as the player alone would try it.
             let wait = if self.downloads.is_wanted(key) { wait.min(PLAYER_RETRY) } else { wait };

@@ -12,6 +12,9 @@ use super::{Engine, Event, SegmentSource};
 /// Uploads should run at this many times the rate at which the stream plays.
 const UPLOAD_GOAL: u64 = 2;
 
+/// How long others may take to notice that a track was numbered anew.
+const RENUMBERED: Span = Span::from_secs(60);
+
 /// How it is known that bytes are the segment's.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Provenance {
@@ -250,7 +253,7 @@ impl Engine {
     }
 
     /// Drops a cached segment whose key means other bytes now.
-    fn forget_cached(&mut self, key: SegmentKey) {
+    pub(super) fn forget_cached(&mut self, key: SegmentKey) {
         if let Some(blob) = self.cache.remove(key) {
             self.evict(key, blob);
         }
@@ -290,6 +293,7 @@ impl Engine {
         let message = match &why {
             RequestFailure::Http(error) => error.to_string(),
             RequestFailure::Refused => "the page's validator refused what the origin served".to_owned(),
+            #[cfg(feature = "signed")]
             RequestFailure::Unsigned => "the origin's bytes are not the signed ones".to_owned(),
             RequestFailure::UnknownSegment => "the segment is in no playlist".to_owned(),
             RequestFailure::Shutdown => "hlswarm was shut down".to_owned(),
@@ -305,6 +309,7 @@ impl Engine {
         self.player.forget_track(track);
         self.media_rates.remove(&track);
         self.guard.claims.forget(|said| said.track == track);
+        self.guard.forgiving_until = self.now + RENUMBERED;
         self.failed.retain(|key, _| key.track != track);
         self.missing_since.retain(|key, _| key.track != track);
         let open: Vec<SegmentKey> =

@@ -62,6 +62,8 @@ pub(super) struct Guard {
     pub(super) spots: SortedMap<FetchId, Spot>,
     /// What is known of segments that the page's validator is asked about.
     pub(super) passed: SortedMap<SegmentKey, Provenance>,
+    /// Until when others may still speak of what the numbers of a track meant before.
+    pub(super) forgiving_until: Time,
     next_number: u32,
     pub(super) stats: IntegrityStats,
 }
@@ -82,6 +84,7 @@ impl Guard {
             asks: SortedMap::new(),
             spots: SortedMap::new(),
             passed: SortedMap::new(),
+            forgiving_until: Time::ZERO,
             next_number: 0,
             stats: IntegrityStats { mode, ..IntegrityStats::default() },
         }

@@ -480,6 +480,7 @@ pub enum RequestFailure {
     /// The page's segment validator refused what the CDN served.
     Refused,
     /// What the CDN served is not what was signed.
+    #[cfg(feature = "signed")]
     Unsigned,
     /// The engine was shut down.
     Shutdown,

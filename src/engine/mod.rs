@@ -45,7 +45,7 @@ use crate::sorted::SortedMap;
 use std::collections::VecDeque;
 
 use crate::random::ChaCha8Rng;
-use rand::{RngExt, SeedableRng};
+use rand::SeedableRng;
 
 use crate::cache::Cache;
 use crate::config::Config;
@@ -97,8 +97,8 @@ pub struct Engine {
     kept: SortedMap<SegmentKey, Kept>,
     /// Segments that HTTP failed for, until when HTTP is not tried again ahead of need, and why it failed.
     failed: SortedMap<SegmentKey, (Time, FetchError)>,
-    /// Whether the origin refused to continue a segment by `Range`.
-    ranges_refused: bool,
+    /// Until when the origin is not asked for a `Range`, since it refused one.
+    no_ranges_until: Time,
     /// Since when each segment of the queue has been missing.
     missing_since: SortedMap<SegmentKey, Time>,
     /// Peers that lately could not bring a segment, and until when they are not asked for it again.
@@ -173,7 +173,7 @@ impl Engine {
             interop: interop::Interop::default(),
             kept: SortedMap::new(),
             failed: SortedMap::new(),
-            ranges_refused: false,
+            no_ranges_until: Time::ZERO,
             missing_since: SortedMap::new(),
             shunned: SortedMap::new(),
             http_rate: RateEstimate::default(),
@@ -427,7 +427,7 @@ fn new_peer_id(rng: &mut ChaCha8Rng) -> PeerId {
     let mut id = [0; 20];
     id[..8].copy_from_slice(PEER_ID_PREFIX);
     for place in &mut id[8..] {
-        *place = LETTERS[rng.random_range(0..LETTERS.len())];
+        *place = LETTERS[rng.below(LETTERS.len() as u64) as usize];
     }
     Id20(id)
 }

@@ -6,13 +6,11 @@
 
 use crate::sorted::{SortedSet, sort_by_key};
 
-use rand::RngExt;
-
 use crate::config::Coordination;
 use crate::id::SegmentKey;
 use crate::schedule::download::Download;
 use crate::schedule::policy::{
-    self, CONNECT_GRACE, Choice, Company, HttpReason, Item, Progress, Review, View,
+    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, Progress, Review, View,
 };
 use crate::time::{Span, Time};
 
@@ -111,9 +109,11 @@ impl Engine {
         let lonely_for = self.now.since(self.lonely_since);
         match self.viewers() {
             Some(0 | 1) => Company::Alone,
-            Some(_) => Company::Expected { left: CONNECT_GRACE.saturating_sub(lonely_for) },
+            Some(_) => {
+                Company::Expected { left: (CONNECT_GRACE + CONNECT_PATIENCE).saturating_sub(lonely_for) }
+            }
             None if self.signal.all_unreachable() => Company::Alone,
-            None => Company::Expected { left: TRACKER_GRACE.saturating_sub(lonely_for) },
+            None => Company::Expected { left: (TRACKER_GRACE + CONNECT_PATIENCE).saturating_sub(lonely_for) },
         }
     }
 
@@ -129,7 +129,7 @@ impl Engine {
             }
             waiting = Some(waiting.map_or(left, |other| other.min(left)));
         }
-        waiting.map(|left| Company::Expected { left })
+        waiting.map(|left| Company::Expected { left: left + CONNECT_PATIENCE })
     }
 
     /// The start-up mode of the settings: HTTP is forbidden until its time has passed, or the needed segment has
@@ -207,7 +207,7 @@ impl Engine {
             .or_else(|| Some(queued.expected_bytes?.saturating_sub(download.received.len())));
         let left = download.time_left(self.now, queued.expected_bytes);
         let view = self.view(company);
-        let refetched = match (self.config.loader.http_download_ranges && !self.ranges_refused, missing_bytes)
+        let refetched = match (self.config.loader.http_download_ranges && self.takes_ranges(), missing_bytes)
         {
             (true, Some(missing)) => Some(missing),
             _ => queued.expected_bytes,
@@ -352,7 +352,7 @@ impl Engine {
             .filter(|queued| queued.holders == 0)
             .collect();
         let peers = if company == Company::Connected { self.swarm.ready_count() } else { 0 };
-        let (roll, pick) = (self.rng.random::<f64>(), self.rng.random::<f64>());
+        let (roll, pick) = (self.rng.unit(), self.rng.unit());
         let drawn = policy::random_draw(&self.config.loader, peers, candidates.len(), roll, pick);
         if let Some(queued) = drawn.and_then(|index| candidates.get(index)) {
             self.start_http(queued.key);

@@ -6,15 +6,14 @@
 //! and the origin's bytes tell who was wrong: those who vouched for it are banned; those who only passed on what was still
 //! arriving, or what they had themselves believed, when it happens again.
 
-use rand::RngExt;
-
 use crate::config::IntegrityMode;
 use crate::id::{ByteRange, Digest, FetchId, LinkId, PeerId, SegmentKey};
 use crate::integrity::claims::{Voice, Weight, check_probability, origin_of, weigh};
 use crate::integrity::{BLOCK_BYTES, block_count, segment_digest};
 use crate::schedule::download::{Stage, Suspect, Total};
 use crate::swarm::SwarmOut;
-use crate::time::Span;
+use crate::time::{Span, Time};
+use crate::timeline::Segment;
 use crate::wire::Claim;
 
 use super::Engine;
@@ -32,6 +31,9 @@ const SPOT_LIMIT: Span = Span::from_secs(3);
 /// How long a complete segment waits for what peers say of it: whoever forwarded it is complete a moment earlier.
 const LISTEN_FOR: Span = Span::from_millis(250);
 
+/// How far ahead of our playlist a live segment is heard of.
+const CLAIMS_AHEAD: u64 = 16;
+
 fn spot_bytes(total: u64) -> u64 {
     (total / SPOT_PART).clamp(SPOT_BYTES.0, SPOT_BYTES.1).min(total)
 }
@@ -44,7 +46,7 @@ impl Engine {
         let digest = segment_digest(&digests);
         if download.p2p_bytes == 0 {
             let origin = if download.one_response { origin_of(self.own) } else { 0 };
-            self.learn_truth(key, total, &digests);
+            self.learn_truth(key, total, &digests, origin != 0);
             return self.pass(key, Provenance { digests, origin, verified: true });
         }
         let listened = matches!(download.stage, Stage::Listening(_));
@@ -60,7 +62,7 @@ impl Engine {
             self.plan_again_at(until);
             return;
         }
-        let roll = self.rng.random::<f64>();
+        let roll = self.rng.unit();
         let must = matches!(weight, Weight::Unheard | Weight::Alone(0) | Weight::Agreed(0));
         let affordable = self.guard.can_afford(spot_bytes(total), self.totals.p2p_bytes);
         if roll < check_probability(weight) && (must || affordable) {
@@ -119,6 +121,9 @@ impl Engine {
     pub(super) fn claim_came(&mut self, link: LinkId, claim: Claim) {
         let Some(peer) = self.swarm.peer_id(link).filter(|_| self.guard.is_auto()) else { return };
         let Claim { key, total_bytes, digest, origin } = claim;
+        if !self.may_exist(key) {
+            return;
+        }
         let voice = Voice { link, peer, total_bytes, digest, origin };
         if !self.guard.claims.hear(key, voice) {
             return;
@@ -137,19 +142,36 @@ impl Engine {
         }
     }
 
+    /// Whether a segment is in a playlist, or may be in the next ones. What is said of others would only push out what is said
+    /// of these.
+    fn may_exist(&self, key: SegmentKey) -> bool {
+        let comes = |last: &Segment| {
+            let ahead = key.sequence.wrapping_sub(last.key.sequence) <= CLAIMS_AHEAD;
+            ahead && key.discontinuity.wrapping_sub(last.key.discontinuity) <= 1
+        };
+        self.timeline.segment(key).is_some() || self.timeline.last(key.track).is_some_and(comes)
+    }
+
     fn voice_was_wrong(&mut self, voice: Voice) {
-        if voice.is_own() || self.guard.standing.struck(voice.peer) {
-            self.ban(voice.peer, "announced a digest that the origin's bytes do not have");
+        self.accuse(voice.peer, voice.is_own(), "announced a wrong digest");
+    }
+
+    /// A peer was wrong; `surely` when it could know.
+    fn accuse(&mut self, peer: PeerId, surely: bool, why: &str) {
+        if self.guard.forgiving_until <= self.now && (surely || self.guard.standing.struck(peer)) {
+            self.ban(peer, why);
         }
     }
 
-    /// The origin's bytes are here: holds against them what was said and brought.
-    fn learn_truth(&mut self, key: SegmentKey, total: u64, digests: &[Digest]) {
+    /// The origin's bytes are here: holds against them what was said and brought. Unless the response told their length, so
+    /// that it is `sure`, they may have been cut off.
+    fn learn_truth(&mut self, key: SegmentKey, total: u64, digests: &[Digest], sure: bool) {
         let digest = segment_digest(digests);
         for voice in self.guard.claims.voices(key).to_vec() {
-            if u64::from(voice.total_bytes) == total && voice.digest == digest {
+            let same_length = u64::from(voice.total_bytes) == total;
+            if same_length && voice.digest == digest {
                 self.guard.standing.proved(voice.peer);
-            } else {
+            } else if same_length || sure {
                 self.voice_was_wrong(voice);
             }
         }
@@ -157,29 +179,32 @@ impl Engine {
             return;
         };
         let other_length = suspect.total_bytes != total;
-        let mut wrong: Vec<PeerId> = Vec::new();
-        let mut liable: Vec<PeerId> = Vec::new();
-        for part in &suspect.parts {
-            let blocks = (part.start / BLOCK_BYTES) as usize..block_count(part.end) as usize;
-            let differs = |index: usize| suspect.blocks.get(index) != digests.get(index);
-            if !other_length && !blocks.into_iter().any(differs) {
-                continue;
-            }
-            if !wrong.contains(&part.peer) {
-                wrong.push(part.peer);
-            }
-            if part.liable {
-                liable.push(part.peer);
-            }
-        }
-        if wrong.is_empty() {
+        if other_length && !sure {
             return;
         }
-        self.tell_refused(key, &wrong);
-        for peer in wrong {
-            if liable.contains(&peer) || self.guard.standing.struck(peer) {
-                self.ban(peer, "sent bytes that are not the origin's");
+        let mut wrong: Vec<PeerId> = Vec::new();
+        for part in &suspect.parts {
+            let (mut differs, mut surely) = (false, false);
+            for index in part.start / BLOCK_BYTES..block_count(part.end) {
+                let place = index as usize;
+                if other_length || suspect.blocks.get(place) != digests.get(place) {
+                    // Of a block that others brought a part of, it may be theirs that is wrong.
+                    let start = index * BLOCK_BYTES;
+                    let alone = part.start <= start && total.min(start + BLOCK_BYTES) <= part.end;
+                    differs = true;
+                    surely |= part.liable && (other_length || alone);
+                }
             }
+            let again = wrong.contains(&part.peer);
+            if differs && !again {
+                wrong.push(part.peer);
+            }
+            if surely || differs && !again {
+                self.accuse(part.peer, surely, "sent wrong bytes");
+            }
+        }
+        if !wrong.is_empty() {
+            self.tell_refused(key, &wrong);
         }
     }
 
@@ -192,7 +217,7 @@ impl Engine {
         });
         self.guard.stats.disputes += 1;
         self.guard.stats.refused_bytes += download.p2p_bytes;
-        self.fall_back(key, "what peers sent or say of it differs", 0);
+        self.fall_back(key, "the origin has the last word", 0);
         self.restart(key);
         if let Some(download) = self.downloads.get_mut(key) {
             download.suspect = suspect;
@@ -204,12 +229,12 @@ impl Engine {
     fn check_spot(&mut self, key: SegmentKey) {
         let Some(download) = self.downloads.get(key) else { return };
         let Some(total) = download.total.bytes() else { return };
-        if self.ranges_refused {
+        if !self.takes_ranges() {
             return self.unchecked(key);
         }
         // Any byte that a peer brought is as likely to be looked at as any other.
         let brought: u64 = download.parts.iter().map(|part| part.end - part.start).sum();
-        let mut nth = self.rng.random_range(0..brought.max(1));
+        let mut nth = self.rng.below(brought);
         let mut at = 0;
         for part in &download.parts {
             let len = part.end - part.start;
@@ -260,7 +285,9 @@ impl Engine {
         let starts_right = head.content_range.is_none_or(|range| range.start == offset + at);
         if head.status != 206 || !starts_right {
             // Whoever gives everything instead would have us fetch each segment twice.
-            self.ranges_refused |= head.status == 200;
+            if head.status == 200 {
+                self.no_ranges_until = Time::MAX;
+            }
             self.outbox.push_back(Output::CancelFetch { fetch });
             self.spot_failed(fetch);
         } else if head.body_bytes.is_some_and(|bytes| bytes != len) {
@@ -348,13 +375,17 @@ impl Engine {
         }
     }
 
-    /// No part of a segment can be had from the origin: what somebody vouches for is taken, what nobody does is not.
+    /// No part of a segment can be had from the origin: what somebody vouches for who has proved true is taken, and anything
+    /// else is fetched whole.
     fn unchecked(&mut self, key: SegmentKey) {
-        if self.guard.claims.voices(key).is_empty() {
-            return self.dispute(key);
-        }
-        if let Some(digests) = self.downloads.get(key).and_then(|download| download.digests()) {
+        let Some(digests) = self.downloads.get(key).and_then(|download| download.digests()) else { return };
+        let digest = segment_digest(&digests);
+        let voices = self.guard.claims.voices(key);
+        let proved = voices.iter().any(|voice| self.guard.standing.of(voice.peer) > 0);
+        if proved && voices.iter().all(|voice| voice.digest == digest) {
             self.believe(key, digests);
+        } else {
+            self.dispute(key);
         }
     }
 

@@ -5,11 +5,11 @@
 //! nobody signs: in the browser's usual engine.
 
 use crate::config::IntegrityConfig;
-use crate::id::{Digest, SegmentKey};
+use crate::id::{ByteRange, Digest, SegmentKey};
 use crate::integrity::records::{Known, Records, Refusal};
 use crate::integrity::sidecar::{self, SignedBatch};
 use crate::integrity::{key_id, stream_id};
-use crate::schedule::download::{Block, Total};
+use crate::schedule::download::{Block, Download, Total};
 use crate::sorted::SortedMap;
 use crate::time::Time;
 use crate::wire::{Frame, HaveState, MAX_PROOF_BLOCKS, MIN_MESSAGE_BYTES};
@@ -76,13 +76,17 @@ impl Guard {
     }
 
     /// The record of a segment, if its byte range is the one that the playlist gives.
-    fn record(&self, key: SegmentKey, resource_offset: u64) -> Option<&Known> {
-        self.signed.records.get(key).filter(|known| known.resource_offset == resource_offset)
+    fn record(&self, key: SegmentKey, range: Option<ByteRange>) -> Option<&Known> {
+        let fits = |known: &&Known| {
+            let length_fits = range.is_none_or(|range| range.len() == u64::from(known.total_bytes));
+            known.resource_offset == range.map_or(0, |range| range.start) && length_fits
+        };
+        self.signed.records.get(key).filter(fits)
     }
 
-    /// Whether a segment at this offset of its resource has a record.
-    pub(super) fn is_recorded(&self, key: SegmentKey, resource_offset: u64) -> bool {
-        self.record(key, resource_offset).is_some()
+    /// Whether a segment with this byte range has a record.
+    pub(super) fn is_recorded(&self, key: SegmentKey, range: Option<ByteRange>) -> bool {
+        self.record(key, range).is_some()
     }
 
     /// The batch that a segment's record stands in with the digests of its blocks, if that fits into a message.
@@ -101,10 +105,7 @@ impl Guard {
 impl Engine {
     /// What is signed of a segment.
     fn record(&self, key: SegmentKey) -> Option<&Known> {
-        let range = self.timeline.segment(key)?.byte_range;
-        let known = self.guard.record(key, range.map_or(0, |range| range.start))?;
-        let fits = range.is_none_or(|range| range.len() == u64::from(known.total_bytes));
-        fits.then_some(known)
+        self.guard.record(key, self.timeline.segment(key)?.byte_range)
     }
 
     /// Whether a segment may be fetched from peers and given to them.
@@ -129,6 +130,7 @@ impl Engine {
         let (start, end) = download.block_range(index);
         let overlapping = download.parts.iter().filter(|part| part.start < end && start < part.end);
         let mut liars: Vec<_> = overlapping.map(|part| part.peer).collect();
+        liars.sort_unstable();
         liars.dedup();
         download.forget(start, end);
         self.totals.wasted_bytes += end - start;
@@ -153,10 +155,10 @@ impl Engine {
         download.origin_faults += 1;
         let faults = download.origin_faults;
         if faults < ORIGIN_FAULTS {
-            if download.received.is_empty() || download.is_whole() {
-                self.cancel_http(key);
-                self.restart(key);
-            }
+            // All of it, since the rest of a bad answer is likely to be bad too, and would count as the second.
+            self.cancel_http(key);
+            self.cancel_transfers(key);
+            self.restart(key);
             self.dirty = true;
             return;
         }
@@ -196,6 +198,10 @@ impl Engine {
         }
         // What a peer sends amiss is no news for the page: the record must come from somewhere else.
         let Ok(mut signed) = sidecar::read_bare(batch) else { return };
+        // Whether its age matters is known only once the playlist is.
+        if self.timeline.kind(signed.batch.track).is_none() {
+            return;
+        }
         let place = usize::from(record);
         let fits = signed.batch.records.get(place).is_some_and(|record| record.has_blocks(&blocks));
         if fits {
@@ -248,6 +254,7 @@ impl Engine {
         if anew {
             self.guard.signed.proofs.retain(|key, _| key.track != track);
             self.forget_unsigned(track);
+            self.abandon_unsigned(track);
         }
         self.guard.stats.records = self.guard.signed.records.len();
         for key in added {
@@ -270,6 +277,14 @@ impl Engine {
         }
     }
 
+    /// What is on its way from peers was held against records that do not count any more.
+    fn abandon_unsigned(&mut self, track: crate::id::TrackId) {
+        let from_peers = |download: &&Download| download.p2p_bytes > 0 || !download.peers.is_empty();
+        let of_track = self.downloads.iter().filter(|download| download.key.track == track);
+        let open: Vec<SegmentKey> = of_track.filter(from_peers).map(|download| download.key).collect();
+        open.into_iter().for_each(|key| self.abandon(key));
+    }
+
     fn record_came(&mut self, key: SegmentKey) {
         let Some(known) = self.record(key).cloned() else { return };
         if let Some(kept) = self.kept.get_mut(&key)
@@ -279,16 +294,15 @@ impl Engine {
                 kept.provenance.verified = true;
                 self.swarm.set_state(self.now, key, HaveState::Loaded);
                 self.tell_evidence(key);
+            } else {
+                self.forget_cached(key);
             }
             return;
         }
         let Some(download) = self.downloads.get_mut(key) else { return };
         let total = u64::from(known.total_bytes);
         if download.total.bytes().is_some_and(|bytes| bytes != total) {
-            if download.http.is_none() {
-                self.abandon(key);
-            }
-            return;
+            return self.abandon(key);
         }
         download.total = Total::Known(total);
         let wrong = |(index, block): (usize, &Block)| match block {

@@ -89,17 +89,11 @@ impl Engine {
         if left.saturating_sub(own_part) < LEAST_PART_BYTES * 2 {
             return;
         }
-        let signed = self.guard.is_signed();
         if let Some(download) = self.downloads.get_mut(key)
             && let Some(source) = download.peers.iter_mut().find(|s| s.link == link && s.transfer == transfer)
         {
-            // Up to the end of a message: the rest of one would take as long as all of it.
-            let whole = if signed { BLOCK_BYTES } else { source.message_bytes.max(1) };
-            source.end = if signed {
-                (source.next() + own_part).next_multiple_of(whole)
-            } else {
-                source.next() + own_part.next_multiple_of(whole)
-            };
+            // Up to the end of a block, which one peer alone is to answer for.
+            source.end = (source.next() + own_part).next_multiple_of(BLOCK_BYTES);
         }
         self.start_transfer(key, helper);
     }
@@ -181,8 +175,9 @@ impl Engine {
         }
         let swarm = self.signal.swarm_size().unwrap_or(0);
         let seen = sight.in_sight + 1;
-        sight.swarm = if self.config.loader.coordination == Coordination::Neighbourhood || swarm <= ready + 1
-        {
+        let by_sight = self.config.loader.coordination == Coordination::Neighbourhood;
+        // Those out of sight in a small swarm are likely out of reach: to leave them a turn is to wait for nobody.
+        sight.swarm = if by_sight || swarm <= (ready + 1) * 2 {
             seen
         } else {
             ((u64::from(swarm) * u64::from(seen) / u64::from(ready + 1)) as u32).max(seen)

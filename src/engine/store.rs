@@ -37,11 +37,11 @@ impl SegmentStore for Store<'_> {
             });
         }
         let download = self.downloads.get(key)?;
-        let resource_offset = self.timeline.segment(key)?.byte_range.map_or(0, |range| range.start);
-        let known = !self.signed_only || self.guard.is_recorded(key, resource_offset);
+        let range = self.timeline.segment(key)?.byte_range;
+        let known = !self.signed_only || self.guard.is_recorded(key, range);
         Some(StoredSegment {
             blob: download.blob,
-            resource_offset,
+            resource_offset: range.map_or(0, |range| range.start),
             total_bytes: download.total.bytes(),
             shareable: self.cut_through && known,
         })

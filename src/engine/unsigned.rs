@@ -1,13 +1,13 @@
 //! In the place of `signed.rs` where nobody signs: there are no records, and none is missing. Options that ask for them are
 //! refused, see [`IntegrityMode`](crate::config::IntegrityMode).
 
-use crate::id::{Digest, SegmentKey};
+use crate::id::{ByteRange, Digest, SegmentKey};
 
 use super::Engine;
 use super::guard::Guard;
 
 impl Guard {
-    pub(super) fn is_recorded(&self, _key: SegmentKey, _resource_offset: u64) -> bool {
+    pub(super) fn is_recorded(&self, _key: SegmentKey, _range: Option<ByteRange>) -> bool {
         false
     }
 }

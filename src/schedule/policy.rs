@@ -13,6 +13,10 @@ use super::throughput::span_for;
 const MARGIN: Span = Span::from_millis(500);
 /// How long links are given to come up before a viewer whose tracker promised company goes on alone.
 pub const CONNECT_GRACE: Span = Span::from_secs(4);
+/// How much longer a viewer waits for them that has [`PLENTY`] in its buffer: on a busy machine they take so long.
+pub const CONNECT_PATIENCE: Span = Span::from_secs(8);
+/// What does not run short while peers are waited for.
+const PLENTY: Span = Span::from_secs(10);
 /// Segments beyond those the player has asked for that are fetched ahead under coordination. More would be fetched
 /// for viewers that leave before they watch it.
 pub const PREFETCH_SEGMENTS: u32 = 2;
@@ -28,10 +32,10 @@ const UNKNOWN_HTTP_FRACTION: u32 = 3;
 pub enum Company {
     /// Nobody else is there, or cannot be reached: play as a plain player would.
     Alone,
-    /// No tracker has answered yet, or peers were promised and none is connected yet. Ends after
+    /// No tracker has answered yet, or peers were promised and none is connected yet. Ends [`CONNECT_PATIENCE`] after
     /// [`CONNECT_GRACE`].
     Expected {
-        /// How long to go on expecting.
+        /// How long to go on expecting, [`CONNECT_PATIENCE`] included.
         left: Span,
     },
     /// At least one peer is connected.
@@ -174,8 +178,13 @@ impl View<'_> {
         match self.company {
             Company::Alone => Choice::Http(HttpReason::Alone),
             _ if slack.is_zero() => Choice::Http(HttpReason::Deadline),
-            Company::Expected { left } if left.is_zero() => Choice::Http(HttpReason::Alone),
-            Company::Expected { left } => Choice::Wait(left.min(slack)),
+            Company::Expected { left } => {
+                let longer = left.min(slack.saturating_sub(PLENTY));
+                match left.saturating_sub(CONNECT_PATIENCE).min(slack).max(longer) {
+                    Span::ZERO => Choice::Http(HttpReason::Alone),
+                    wait => Choice::Wait(wait),
+                }
+            }
             Company::Connected if self.elects() => self.elected(item, slack),
             Company::Connected if item.priority <= self.loader.required_segments_priority => {
                 Choice::Http(HttpReason::Required)

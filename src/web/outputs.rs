@@ -252,6 +252,7 @@ impl Driver {
             RequestFailure::Http(FetchError::Network(message)) => ("network", 0, message.as_str()),
             RequestFailure::Http(FetchError::Timeout) => ("timeout", 0, "timeout"),
             RequestFailure::Refused => ("refused", 0, "refused by the segment validator"),
+            #[cfg(feature = "signed")]
             RequestFailure::Unsigned => ("refused", 0, "the bytes are not the signed ones"),
             RequestFailure::Shutdown => ("shutdown", 0, "shut down"),
         };

@@ -39,20 +39,28 @@ fn a_lone_viewer_plays_as_without_us() {
 #[test]
 fn the_segment_needed_now_never_waits_for_company() {
     let needed = Item { priority: 0, need_in: Span::ZERO, ..item() };
-    for company in [Company::Connected, Company::Expected { left: SECOND }, Company::Alone] {
+    for company in [Company::Connected, Company::Expected { left: CONNECT_PATIENCE + SECOND }, Company::Alone]
+    {
         assert!(matches!(choose(company, needed), Choice::Http(_)), "{company:?}");
     }
 }
 
 #[test]
 fn promised_peers_get_the_time_that_costs_nothing() {
-    let expected = Company::Expected { left: SECOND * 3 };
+    let expected = Company::Expected { left: CONNECT_PATIENCE + SECOND * 3 };
+    let item = || Item { need_in: SECOND * 10, ..item() };
     assert_eq!(choose(expected, item()), Choice::Wait(SECOND * 3));
     // 500,000 bytes at 8 Mbit/s take 0.5 s: twice that and the margin are kept free.
     let soon = Item { need_in: SECOND * 2, ..item() };
     assert_eq!(choose(expected, soon), Choice::Wait(SECOND / 2));
     let over = Company::Expected { left: Span::ZERO };
     assert_eq!(choose(over, item()), Choice::Http(HttpReason::Alone));
+    // Whoever has plenty gives them longer, and keeps plenty.
+    let late = Company::Expected { left: SECOND * 5 };
+    let later = |need_in| choose(late, Item { need_in, ..item() });
+    assert_eq!(later(SECOND * 23 / 2), Choice::Http(HttpReason::Alone));
+    assert_eq!(later(SECOND * 27 / 2), Choice::Wait(SECOND * 2));
+    assert_eq!(later(SECOND * 60), Choice::Wait(SECOND * 5));
 }
 
 #[test]
