@@ -162,7 +162,11 @@ impl Engine {
             }
             SwarmNotice::Claimed { link, claim } => self.claim_came(link, claim),
             #[cfg(feature = "signed")]
-            SwarmNotice::Proved { record, blocks, batch } => self.proof_came(record, blocks, &batch),
+            SwarmNotice::Proved { link, record, blocks, batch } => {
+                if let Some(peer) = self.swarm.peer_id(link) {
+                    self.proof_came(peer, record, blocks, &batch);
+                }
+            }
             #[cfg(feature = "interop")]
             SwarmNotice::LinkGone { link } if link.is_stock() => {
                 self.stock_link_gone(link);

@@ -5,7 +5,7 @@
 //! nobody signs: in the browser's usual engine.
 
 use crate::config::IntegrityConfig;
-use crate::id::{ByteRange, Digest, SegmentKey};
+use crate::id::{ByteRange, Digest, PeerId, SegmentKey};
 use crate::integrity::records::{Known, Records, Refusal};
 use crate::integrity::sidecar::{self, SignedBatch};
 use crate::integrity::{key_id, stream_id};
@@ -20,6 +20,8 @@ use super::{Engine, Event};
 
 /// How often the origin is asked again for bytes that are not the signed ones.
 const ORIGIN_FAULTS: u8 = 2;
+/// Why a peer is banned that sends records that nobody signed.
+const FORGED: &str = "sent forged records";
 /// Signed batches whose signatures are being checked; more are left for the next time they are told.
 const MAX_CHECKS: usize = 8192;
 
@@ -29,7 +31,8 @@ pub(super) struct Signed {
     keys: Vec<(u64, [u8; 32])>,
     max_age_ms: u64,
     records: Records,
-    checks: SortedMap<u32, SignedBatch>,
+    /// With the peer that sent it, if one did.
+    checks: SortedMap<u32, (SignedBatch, Option<PeerId>)>,
     /// Signed batches by the segments they are about, for peers: place in the batch and the batch's bytes.
     proofs: SortedMap<SegmentKey, (u8, std::sync::Arc<[u8]>)>,
 }
@@ -55,23 +58,26 @@ impl Guard {
 
     /// Notes a batch whose signature is checked, once for each pinned key that may have signed it; gives the numbers and
     /// keys.
-    fn check(&mut self, batch: SignedBatch) -> Vec<(u32, [u8; 32])> {
+    fn check(&mut self, batch: SignedBatch, from: Option<PeerId>) -> Result<Vec<(u32, [u8; 32])>, Refusal> {
         let fitting =
             self.signed.keys.iter().filter(|(id, _)| *id == batch.batch.key_id).map(|(_, key)| *key);
         let keys: Vec<[u8; 32]> = fitting.collect();
+        if keys.is_empty() {
+            return Err(Refusal::Key);
+        }
         let mut checks = Vec::with_capacity(keys.len());
         for key in keys {
             if self.signed.checks.len() < MAX_CHECKS {
                 let number = self.number();
-                self.signed.checks.insert(number, batch.clone());
+                self.signed.checks.insert(number, (batch.clone(), from));
                 checks.push((number, key));
             }
         }
-        checks
+        Ok(checks)
     }
 
     /// Takes a checked batch out.
-    fn checked(&mut self, check: u32) -> Option<SignedBatch> {
+    fn checked(&mut self, check: u32) -> Option<(SignedBatch, Option<PeerId>)> {
         self.signed.checks.remove(&check)
     }
 
@@ -178,7 +184,7 @@ impl Engine {
             Ok(batches) => {
                 let mut refusal = None;
                 for batch in batches {
-                    match self.check_batch(batch) {
+                    match self.check_batch(batch, None) {
                         Ok(()) | Err(Refusal::Held) => {}
                         Err(why) => refusal = Some(why),
                     }
@@ -192,34 +198,34 @@ impl Engine {
     }
 
     /// A peer sent signed records.
-    pub(super) fn proof_came(&mut self, record: u8, blocks: Vec<Digest>, batch: &[u8]) {
+    pub(super) fn proof_came(&mut self, peer: PeerId, record: u8, blocks: Vec<Digest>, batch: &[u8]) {
         if !self.guard.is_signed() {
             return;
         }
-        // What a peer sends amiss is no news for the page: the record must come from somewhere else.
-        let Ok(mut signed) = sidecar::read_bare(batch) else { return };
+        // What a peer sends amiss is no news for the page: the record must come from somewhere else. Nobody passes on what he
+        // has not checked himself.
+        let Ok(mut signed) = sidecar::read_bare(batch) else {
+            return self.ban(peer, FORGED);
+        };
         // Whether its age matters is known only once the playlist is.
         if self.timeline.kind(signed.batch.track).is_none() {
             return;
         }
         let place = usize::from(record);
         let fits = signed.batch.records.get(place).is_some_and(|record| record.has_blocks(&blocks));
-        if fits {
-            signed.blocks = vec![Vec::new(); signed.batch.records.len()];
-            signed.blocks[place] = blocks;
-            let _ = self.check_batch(signed);
+        if !fits {
+            return self.ban(peer, FORGED);
         }
+        signed.blocks = vec![Vec::new(); signed.batch.records.len()];
+        signed.blocks[place] = blocks;
+        let _ = self.check_batch(signed, Some(peer));
     }
 
-    fn check_batch(&mut self, batch: SignedBatch) -> Result<(), Refusal> {
+    fn check_batch(&mut self, batch: SignedBatch, from: Option<PeerId>) -> Result<(), Refusal> {
         let oldest_ms = self.guard.oldest_ms(self.now, self.timeline.live(batch.batch.track));
         self.guard.signed.records.admit(&batch, oldest_ms)?;
         let (message, signature) = (batch.message(), batch.signature);
-        let checks = self.guard.check(batch);
-        if checks.is_empty() {
-            return Err(Refusal::Key);
-        }
-        for (check, public_key) in checks {
+        for (check, public_key) in self.guard.check(batch, from)? {
             let message = message.clone();
             self.outbox.push_back(Output::CheckSignature { check, public_key, message, signature });
         }
@@ -228,14 +234,16 @@ impl Engine {
 
     /// A signature was checked.
     pub(super) fn signature_checked(&mut self, check: u32, ok: bool) {
-        let Some(batch) = self.guard.checked(check) else { return };
+        let Some((batch, from)) = self.guard.checked(check) else { return };
         let oldest_ms = self.guard.oldest_ms(self.now, self.timeline.live(batch.batch.track));
         let admitted = self.guard.signed.records.admit(&batch, oldest_ms);
-        match admitted {
+        match (admitted, from) {
+            (_, Some(peer)) if !ok => self.ban(peer, FORGED),
+            (Err(_), Some(_)) => {}
             _ if !ok => self.records_refused(Refusal::Signature.to_string()),
-            Err(Refusal::Held) => {}
-            Err(why) => self.records_refused(why.to_string()),
-            Ok(()) => self.records_came(batch),
+            (Err(Refusal::Held), None) => {}
+            (Err(why), None) => self.records_refused(why.to_string()),
+            (Ok(()), _) => self.records_came(batch),
         }
     }
 

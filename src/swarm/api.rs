@@ -107,6 +107,8 @@ pub enum SwarmNotice {
     /// A peer sent signed records.
     #[cfg(feature = "signed")]
     Proved {
+        /// Its link.
+        link: LinkId,
         /// Which of the batch's records the digests are for.
         record: u8,
         /// The digests of its blocks.

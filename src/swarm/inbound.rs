@@ -131,7 +131,7 @@ impl Swarm {
             #[cfg(feature = "signed")]
             Frame::Proof { record, blocks, batch } => {
                 if self.chatter(now, link)? {
-                    out.notice(SwarmNotice::Proved { record, blocks, batch });
+                    out.notice(SwarmNotice::Proved { link, record, blocks, batch });
                 }
                 Ok(())
             }

@@ -89,7 +89,7 @@ test("relay-only mode without a TURN server is named, and playback goes on", asy
   await world.verify([a]);
 });
 
-test("nothing is uploaded while the user saves data, and it begins when that ends", async () => {
+test("nothing is uploaded where data is dear, less while the page is hidden, and all again when that ends", async () => {
   const url = await world.vod("ts");
   const before = () => {
     const connection = Object.assign(new EventTarget(), { saveData: true });
@@ -109,6 +109,22 @@ test("nothing is uploaded while the user saves data, and it begins when that end
   });
   assert.equal((await stats()).uploadState, "on");
   await b.until("gets segments from the peer", ({ p2pBytes }) => p2pBytes > 100_000);
+  const stateOn = (type) =>
+    a.eval((type) => {
+      navigator.connection.type = type;
+      navigator.connection.dispatchEvent(new Event("change"));
+      return window.viewer.state.p2p.stats().uploadState;
+    }, type);
+  assert.equal(await stateOn("cellular"), "metered");
+  assert.equal(await stateOn("wifi"), "on");
+  const stateWhen = (state) =>
+    a.eval((state) => {
+      Object.defineProperty(document, "visibilityState", { value: state, configurable: true });
+      document.dispatchEvent(new Event("visibilitychange"));
+      return window.viewer.state.p2p.stats().uploadState;
+    }, state);
+  assert.equal(await stateWhen("hidden"), "reduced");
+  assert.equal(await stateWhen("visible"), "on");
   await world.verify([a, b]);
 });
 

@@ -78,8 +78,8 @@ fn without_a_record_nothing_is_shared_and_http_plays_on() {
 
 #[test]
 fn records_come_from_peers_too() {
-    let (mut rig, peers) = Rig::connected(signed(), 1);
-    rig.has(peers[0], [3]);
+    let (mut rig, peers) = Rig::connected(signed(), 4);
+    rig.has(peers[3], [3]);
     rig.playhead(0, 12_000);
     rig.want(3);
     let signed = sign(batch(&[2, 3], 0, Digest([0; 16])));
@@ -92,13 +92,16 @@ fn records_come_from_peers_too() {
         blocks: blocks_of(&content(sequence)),
         batch: batch.clone(),
     };
-    for frame in [proof(&forged, 1, 3), proof(&bare, 0, 3), proof(&bare, 7, 3)] {
-        rig.say(peers[0], &frame);
+    let amiss = [proof(&forged, 1, 3), proof(&bare, 0, 3), proof(&bare, 7, 3)];
+    for (liar, frame) in peers.iter().zip(amiss) {
+        rig.say(*liar, &frame);
         assert!(rig.take_asked().is_empty(), "asked on the strength of {frame:?}");
+        assert!(is_banned(&rig, *liar), "{frame:?}");
     }
-    rig.say(peers[0], &proof(&bare, 1, 3));
+    assert_eq!(refused_records(&rig), [""; 0], "that is between the peers");
+    rig.say(peers[3], &proof(&bare, 1, 3));
     let asked = rig.take_asked()[0];
-    rig.serve(peers[0], asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    rig.serve(peers[3], asked, SEGMENT_BYTES, SEGMENT_BYTES);
     assert_eq!(sources(&rig), [(3, SegmentSource::P2p)]);
     assert_eq!(rig.engine.stats().integrity.records, 1);
 }
