@@ -10,7 +10,8 @@ use crate::config::Coordination;
 use crate::id::SegmentKey;
 use crate::schedule::download::Download;
 use crate::schedule::policy::{
-    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, Progress, Review, View,
+    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, PREFETCH_SEGMENTS, Progress,
+    Review, View,
 };
 use crate::time::{Span, Time};
 
@@ -253,7 +254,12 @@ impl Engine {
         if self.downloads.get(queued.key).is_some_and(|download| !download.is_orphaned()) {
             return;
         }
-        let since = *self.missing_since.entry(queued.key).or_insert(self.now);
+        // Turns are counted from when it may be fetched: else all of them have passed by then, for each viewer in step.
+        let since = if queued.ahead_of_want <= PREFETCH_SEGMENTS {
+            *self.missing_since.entry(queued.key).or_insert(self.now)
+        } else {
+            self.now
+        };
         let best = self.best_peer(queued, false, &[]);
         let announced = queued.holders > 0;
         let http_blocked = self.failed.contains_key(&queued.key) || !self.online;

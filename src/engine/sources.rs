@@ -164,7 +164,7 @@ impl Engine {
             let Some(interest) = peer.interest else { continue };
             let interested = (interest.track == key.track || kind == Some(TrackKind::Audio))
                 && interest.playing_sequence <= key.sequence
-                && key.sequence < interest.wanted_sequence.saturating_add(PREFETCH_SEGMENTS.into());
+                && key.sequence <= interest.wanted_sequence.saturating_add(PREFETCH_SEGMENTS.into());
             if interested {
                 let strong = is_strong(interest.serves);
                 sight.in_sight += 1;

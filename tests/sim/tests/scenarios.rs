@@ -21,6 +21,11 @@ fn vod_holds() {
 }
 
 #[test]
+fn viewers_in_step_hold() {
+    holds("at-once", 5, 180.0);
+}
+
+#[test]
 fn flash_crowd_holds() {
     holds("flash-crowd", 40, 40.0);
 }
