@@ -23,6 +23,9 @@ const RELAYED: Span = Span::from_millis(150);
 const SILENT: Span = Span::from_millis(700);
 /// No part is smaller than this.
 const LEAST_PART_BYTES: u64 = 64 * 1024;
+/// Who wants a segment so few segments earlier than this will want this one soon, or does already: viewers tell four times a
+/// second at most where they are.
+const SOON: u64 = PREFETCH_SEGMENTS as u64 + 5;
 /// Peers that one segment is fetched from at a time.
 const MOST_SOURCES: usize = 4;
 
@@ -164,7 +167,7 @@ impl Engine {
             let Some(interest) = peer.interest else { continue };
             let interested = (interest.track == key.track || kind == Some(TrackKind::Audio))
                 && interest.playing_sequence <= key.sequence
-                && key.sequence <= interest.wanted_sequence.saturating_add(PREFETCH_SEGMENTS.into());
+                && key.sequence <= interest.wanted_sequence.saturating_add(SOON);
             if interested {
                 let strong = is_strong(interest.serves);
                 sight.in_sight += 1;

@@ -28,7 +28,8 @@ test("a stock viewer and one of ours share a VOD in both directions", async () =
   await b.until("gets a segment from it", ({ p2pBytes }) => p2pBytes > 100_000);
   await a.close();
   const c = await stock("comes later", url);
-  await c.until("gets segments from ours", ({ p2pBytes }) => p2pBytes > 300_000);
+  // What it fetches from the origin before it meets ours is not certain either.
+  await c.until("gets a segment from ours", ({ p2pBytes }) => p2pBytes > 100_000);
   await b.until("noticed who left", ({ peers }) => peers === 1);
   const [report] = await world.verify([b, c]);
   const met = report.events.filter(({ name }) => name === "peerConnected").map(({ event }) => event.peer);

@@ -30,7 +30,7 @@
     loseFirst: false,
     /** How many messages were lost so. */
     lost: 0,
-    /** A peer that serves wrong bytes: true to flip one bit in each large message, or a kind of `corruptions`. */
+    /** A peer that serves wrong bytes: true to flip one bit in each of their messages, or a kind of `corruptions`. */
     corrupt: false,
     corrupted: 0,
     /** What "another segment" and "another rendition" send instead. */
@@ -52,6 +52,7 @@
   const heldBack = [];
 
   const ACCEPT = 0x05;
+  const DATA = 0x00;
   const HEAD = 9;
   /** Changes a frame with segment bytes, or the accept before them; nothing says that it is not sent. */
   const onData = (change) => (bytes) => (bytes[0] === ACCEPT ? bytes : change(bytes));
@@ -139,7 +140,7 @@
     }
     watch.channelBytes += bytes.length;
     keep(data, watch.outgoing);
-    if (watch.corrupt && (bytes.length > 1000 || bytes[0] === ACCEPT)) {
+    if (watch.corrupt && (bytes[0] === DATA || bytes[0] === ACCEPT)) {
       const wrong = corruptions[watch.corrupt === true ? "one bit" : watch.corrupt](bytes.slice());
       watch.corrupted++;
       return wrong ? send.call(this, wrong) : undefined;
