@@ -136,14 +136,17 @@ export interface Hooks {
    * `true`, or throws, is refused: fetched again over HTTP if a peer sent it, failed if the CDN did.
    */
   segmentValidator?: (segment: SegmentInfo, data: ArrayBuffer) => boolean | Promise<boolean>;
-  /** Changes an HTTP request, for a segment or a sidecar: return a `Request`, or a `RequestInit`, or nothing after changing `init` in place. */
+  /**
+   * Changes an HTTP request, for a segment or a sidecar: return a `Request`, or a `RequestInit`, or nothing after
+   * changing `init` in place.
+   */
   requestSetup?: (
     url: string,
     init: RequestInit,
   ) => Request | RequestInit | undefined | Promise<Request | RequestInit | undefined>;
   /**
-   * As hls.js's `xhrSetup`, for segments and sidecars that hlswarm fetches. The URL, headers and credentials that it sets are
-   * taken over; the XMLHttpRequest itself is not sent.
+   * As hls.js's `xhrSetup`, for segments and sidecars that hlswarm fetches. The URL, headers and credentials that it
+   * sets are taken over; the XMLHttpRequest itself is not sent.
    */
   xhrSetup?: (xhr: XMLHttpRequest, url: string) => void | Promise<void>;
   /** Makes the URL to fetch a segment from. Default: the playlist's. */

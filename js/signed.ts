@@ -27,14 +27,10 @@ export class Sidecars {
   /** By URL: whether it is being fetched, and how many bytes it had last. */
   readonly #known = new Map<string, { busy: boolean; again: boolean; bytes: number; done: boolean }>();
 
-  constructor(
-    pattern: string | undefined,
-    listener: SidecarListener,
-    prepare: PrepareSidecar = (url, signal) => new Request(url, { credentials: "same-origin", signal }),
-  ) {
-    this.#prepare = prepare;
+  constructor(pattern: string | undefined, listener: SidecarListener, prepare: PrepareSidecar) {
     this.#pattern = pattern ?? "{playlist}.hsig";
     this.#listener = listener;
+    this.#prepare = prepare;
   }
 
   /** A playlist was loaded or refreshed. */

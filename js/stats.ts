@@ -117,22 +117,23 @@ export const NO_STATS: EngineStats = {
   uploadLeftBytes: null,
 };
 
-/** The bytes that were counted before, plus those of the engine that runs now. */
+/** What engines add to, one after the other. */
+const SUMS = ["httpBytes", "p2pBytes", "uploadedBytes", "wastedBytes"] as const;
+const INTEGRITY_SUMS = [
+  "verifiedBytes",
+  "checks",
+  "checkBytes",
+  "disputes",
+  "refusedSegments",
+  "refusedBytes",
+] as const;
+
+/** What was counted before, plus what the engine that runs now counts; all else is of now. */
 export function addTotals(before: EngineStats, now: EngineStats): EngineStats {
-  return {
-    ...now,
-    httpBytes: before.httpBytes + now.httpBytes,
-    p2pBytes: before.p2pBytes + now.p2pBytes,
-    uploadedBytes: before.uploadedBytes + now.uploadedBytes,
-    wastedBytes: before.wastedBytes + now.wastedBytes,
-    integrity: {
-      ...now.integrity,
-      verifiedBytes: before.integrity.verifiedBytes + now.integrity.verifiedBytes,
-      checks: before.integrity.checks + now.integrity.checks,
-      checkBytes: before.integrity.checkBytes + now.integrity.checkBytes,
-      disputes: before.integrity.disputes + now.integrity.disputes,
-      refusedSegments: before.integrity.refusedSegments + now.integrity.refusedSegments,
-      refusedBytes: before.integrity.refusedBytes + now.integrity.refusedBytes,
-    },
-  };
+  const integrity = { ...now.integrity, ...sums(INTEGRITY_SUMS, before.integrity, now.integrity) };
+  return { ...now, ...sums(SUMS, before, now), integrity };
+}
+
+function sums<K extends string>(keys: readonly K[], before: Record<K, number>, now: Record<K, number>) {
+  return Object.fromEntries(keys.map((key) => [key, before[key] + now[key]])) as Record<K, number>;
 }

@@ -32,10 +32,13 @@ const listener = () => {
   };
 };
 
+const plain = (url, signal) => new Request(url, { signal });
+
 const soon = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
 test("a playlist's records stand beside it, without its query, or where the pattern says", () => {
-  const at = (pattern) => new Sidecars(pattern, listener()).url("https://cdn.example/a/v.m3u8?token=1#x");
+  const at = (pattern) =>
+    new Sidecars(pattern, listener(), plain).url("https://cdn.example/a/v.m3u8?token=1#x");
   assert.equal(at(undefined), "https://cdn.example/a/v.m3u8.hsig");
   assert.equal(at("{playlist}?records"), "https://cdn.example/a/v.m3u8?records");
   assert.equal(at("/records/all.hsig"), "https://cdn.example/records/all.hsig");
@@ -44,7 +47,7 @@ test("a playlist's records stand beside it, without its query, or where the patt
 test("the records of a film are fetched once", async () => {
   const told = listener();
   const asked = serve({ "https://cdn.example/v.m3u8.hsig": new Uint8Array(7) });
-  const sidecars = new Sidecars(undefined, told);
+  const sidecars = new Sidecars(undefined, told, plain);
   for (let i = 0; i < 3; i++) {
     sidecars.load("https://cdn.example/v.m3u8", false);
     await soon(5);
@@ -70,7 +73,7 @@ test("those of a live stream are fetched with each refresh, and again when nothi
   const told = listener();
   const files = { "https://cdn.example/v.m3u8.hsig": new Uint8Array(7) };
   serve(files);
-  const sidecars = new Sidecars(undefined, told);
+  const sidecars = new Sidecars(undefined, told, plain);
   sidecars.load("https://cdn.example/v.m3u8", true);
   await soon(5);
   sidecars.load("https://cdn.example/v.m3u8", true);
@@ -83,7 +86,7 @@ test("those of a live stream are fetched with each refresh, and again when nothi
 test("records that cannot be had are asked for again, and stopped sidecars say nothing", async () => {
   const told = listener();
   const asked = serve({});
-  const sidecars = new Sidecars(undefined, told);
+  const sidecars = new Sidecars(undefined, told, plain);
   sidecars.load("https://cdn.example/v.m3u8", false);
   await soon(1200);
   assert.equal(asked.length, 2);

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hlswarm_sign::peertube::Hashes;
 use hlswarm_sign::signing::{Sidecar, Signer};
-use hlswarm_sign::tree::{Listing, Media, Tree};
+use hlswarm_sign::tree::{Listing, Media, Stamp, Tree};
 use hlswarm_sign::{keys, verify};
 use lexopt::prelude::*;
 
@@ -101,8 +101,8 @@ fn stream(args: &Args) -> Result<&str, String> {
 }
 
 fn media_of(tree: &Tree, dir: &str) -> Result<Vec<Media>, String> {
-    let Listing { media, mut problems } = tree.media()?;
-    if let Some(problem) = problems.pop() {
+    let Listing { media, problems } = tree.media()?;
+    if let Some(problem) = problems.into_iter().next() {
         Err(problem)
     } else if media.is_empty() {
         Err(format!("{dir}: there is no media playlist (*.m3u8) in it"))
@@ -134,18 +134,24 @@ impl Complaints {
 /// Hashes that are read again when their file was written again.
 struct Watched {
     path: PathBuf,
-    written: Option<SystemTime>,
+    stamp: Option<Stamp>,
 }
 
 impl Watched {
+    fn open(path: PathBuf) -> Result<(Watched, Hashes), String> {
+        let stamp = Stamp::of(&path);
+        let hashes = Hashes::read(&path)?;
+        Ok((Watched { path, stamp }, hashes))
+    }
+
     fn changed(&mut self) -> Option<Result<Hashes, String>> {
-        let written = std::fs::metadata(&self.path).and_then(|found| found.modified()).ok();
-        if written == self.written {
+        let stamp = Stamp::of(&self.path);
+        if stamp == self.stamp {
             return None;
         }
         let hashes = Hashes::read(&self.path);
         if hashes.is_ok() {
-            self.written = written;
+            self.stamp = stamp;
         }
         Some(hashes)
     }
@@ -153,13 +159,8 @@ impl Watched {
 
 fn sign(args: &Args, dir: &str) -> Result<bool, String> {
     let key = args.key.as_ref().ok_or("--key FILE is needed: the secret key that keygen made")?;
-    let mut signer = Signer::new(keys::read_secret(key)?, stream(args)?, None);
-    let mut hashes = args.peertube.clone().map(|path| Watched { path, written: None });
-    if let Some(found) = hashes.as_mut().and_then(Watched::changed) {
-        signer.expect(found?);
-    } else if let Some(path) = &args.peertube {
-        signer.expect(Hashes::read(path)?);
-    }
+    let (mut watched, expected) = args.peertube.clone().map(Watched::open).transpose()?.unzip();
+    let mut signer = Signer::new(keys::read_secret(key)?, stream(args)?, expected);
     let tree = Tree::open(dir.as_ref())?;
     let mut sidecars: BTreeMap<PathBuf, Sidecar> = BTreeMap::new();
     if !args.watch {
@@ -171,7 +172,7 @@ fn sign(args: &Args, dir: &str) -> Result<bool, String> {
     }
     let mut complaints = Complaints::default();
     loop {
-        match hashes.as_mut().and_then(Watched::changed) {
+        match watched.as_mut().and_then(Watched::changed) {
             Some(Ok(found)) => signer.expect(found),
             Some(Err(problem)) => complaints.add(problem),
             None => {}

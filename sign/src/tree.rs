@@ -35,6 +35,14 @@ pub struct Stamp {
     pub modified: Option<SystemTime>,
 }
 
+impl Stamp {
+    /// The stamp of a file; `None` when there is none.
+    pub fn of(file: &Path) -> Option<Stamp> {
+        let found = fs::metadata(file).ok()?;
+        Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
+    }
+}
+
 /// The playlists below a folder.
 #[derive(Clone, Debug, Default)]
 pub struct Listing {
@@ -148,8 +156,7 @@ impl Tree {
 
     /// The stamp of a segment's file; `None` when there is none.
     pub fn stamp(&self, segment: &SegmentInfo) -> Option<Stamp> {
-        let found = fs::metadata(self.segment_file(segment).ok()?).ok()?;
-        Some(Stamp { bytes: found.len(), modified: found.modified().ok() })
+        Stamp::of(&self.segment_file(segment).ok()?)
     }
 
     /// The bytes of a segment.

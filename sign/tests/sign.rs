@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output};
 use std::time::{Duration, Instant};
 
 use hlswarm::id::TrackId;
-use hlswarm::integrity::sidecar;
+use hlswarm::integrity::sidecar::{self, SignedBatch};
 use serde_json::json;
 
 /// A folder of its own for a test, gone with it.
@@ -80,6 +80,20 @@ fn film(folder: &Folder) {
     folder.write("dir/audio/0.aac", b"audio");
 }
 
+/// A film in a folder of its own, the folder to sign, and a key.
+fn film_and_key(name: &str) -> (Folder, String, String) {
+    let folder = Folder::new(name);
+    film(&folder);
+    let (dir, key) = (folder.path("dir"), folder.path("key"));
+    ok(&["keygen", &key]);
+    (folder, dir, key)
+}
+
+/// The batches in a sidecar.
+fn batches_in(path: &Path) -> Vec<SignedBatch> {
+    sidecar::read(&fs::read(path).expect("a sidecar")).expect("it is one")
+}
+
 #[test]
 fn a_film_is_signed_and_verified() {
     let folder = Folder::new("film");
@@ -93,10 +107,7 @@ fn a_film_is_signed_and_verified() {
     let report = ok(&verify);
     assert!(report.contains("20 segments are what was signed"), "{report}");
 
-    let read = |name: &str| {
-        let bytes = fs::read(folder.0.join(name)).expect("a sidecar");
-        sidecar::read(&bytes).expect("it is one")
-    };
+    let read = |name: &str| batches_in(&folder.0.join(name));
     let low = read("dir/low/v.m3u8.hsig");
     assert_eq!(low.len(), 2, "20 records in batches of 16");
     assert_eq!(low[0].batch.track, TrackId::from_name("main low/v.m3u8"), "as the page names it");
@@ -202,29 +213,22 @@ fn a_live_stream_is_signed_as_it_grows() {
 
 #[test]
 fn a_later_chain_is_later_whatever_the_clock_says() {
-    let folder = Folder::new("clock");
-    film(&folder);
-    let (dir, key) = (folder.path("dir"), folder.path("key"));
-    ok(&["keygen", &key]);
+    let (folder, dir, key) = film_and_key("clock");
     let sign = ["sign", &dir, "--key", &key, "--stream", "film"];
     ok(&sign);
     let path = folder.0.join("dir/audio/a.m3u8.hsig");
-    let mut batches = sidecar::read(&fs::read(&path).expect("a sidecar")).expect("it is one");
+    let mut batches = batches_in(&path);
     batches[0].batch.generation_ms += 86_400_000;
     batches[0].body = batches[0].batch.body();
     let ahead = batches[0].batch.generation_ms;
     fs::write(&path, sidecar::write(&batches)).expect("it is written");
     ok(&sign);
-    let batches = sidecar::read(&fs::read(&path).expect("a sidecar")).expect("it is one");
-    assert_eq!(batches[0].batch.generation_ms, ahead + 1);
+    assert_eq!(batches_in(&path)[0].batch.generation_ms, ahead + 1);
 }
 
 #[test]
 fn peertube_hashes_are_written_and_held_against() {
-    let folder = Folder::new("peertube");
-    film(&folder);
-    let (dir, key) = (folder.path("dir"), folder.path("key"));
-    ok(&["keygen", &key]);
+    let (folder, dir, key) = film_and_key("peertube");
     let exported = ok(&["peertube", &dir]);
     let value: serde_json::Value = serde_json::from_str(&exported).expect("JSON");
     assert!(value["all.mp4"]["1000-1499"].is_string() && value["0.aac"].is_string(), "{exported}");
@@ -249,10 +253,7 @@ fn peertube_hashes_are_written_and_held_against() {
 #[test]
 #[allow(clippy::disallowed_methods, reason = "a test of what takes real time")]
 fn hashes_that_come_later_are_waited_for() {
-    let folder = Folder::new("later");
-    film(&folder);
-    let (dir, key) = (folder.path("dir"), folder.path("key"));
-    ok(&["keygen", &key]);
+    let (folder, dir, key) = film_and_key("later");
     let exported = ok(&["peertube", &dir]);
     folder.write("hashes.json", "{}");
     let hashes = folder.path("hashes.json");

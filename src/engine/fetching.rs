@@ -114,9 +114,9 @@ impl Engine {
         self.no_ranges_until <= self.now
     }
 
-    /// Whether a failure before the response may mean that the server takes no `Range` header, or its CORS preflight does not
-    /// let it through. Then none is sent for now.
-    fn may_stop_ranges(&mut self, error: &FetchError) -> bool {
+    /// Sends no `Range` for now if a failure before the response may mean that the server takes none, or that its CORS preflight
+    /// does not let it through. Tells whether it may.
+    fn note_refused_range(&mut self, error: &FetchError) -> bool {
         self.no_ranges_until = match error {
             FetchError::Network(_) => self.now + RANGE_PAUSE,
             FetchError::Status(400 | 405 | 416 | 501) => Time::MAX,
@@ -287,7 +287,7 @@ impl Engine {
             if error == FetchError::Status(416) {
                 return self.spot_wrong(fetch);
             }
-            self.may_stop_ranges(&error);
+            self.note_refused_range(&error);
             return self.spot_failed(fetch);
         }
         let Some(key) = self.downloads.unbind_fetch(fetch) else { return };
@@ -295,7 +295,7 @@ impl Engine {
         let http = self.downloads.get(key).and_then(|download| download.http.as_ref());
         let continuation = http.is_some_and(|http| http.base > 0 && !http.opened);
         // That says nothing of the whole segment, which is asked for at once.
-        if !(continuation && self.may_stop_ranges(&error)) {
+        if !(continuation && self.note_refused_range(&error)) {
             let wait = Span::from_millis(self.config.loader.http_failed_segment_timeout);
             // What the player waits for is tried again as soon as the player alone would try it.
             let wait = if self.downloads.is_wanted(key) { wait.min(PLAYER_RETRY) } else { wait };

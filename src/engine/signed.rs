@@ -5,7 +5,7 @@
 //! nobody signs: in the browser's usual engine.
 
 use crate::config::IntegrityConfig;
-use crate::id::{ByteRange, Digest, PeerId, SegmentKey};
+use crate::id::{ByteRange, Digest, PeerId, SegmentKey, TrackId};
 use crate::integrity::records::{Known, Records, Refusal};
 use crate::integrity::sidecar::{self, SignedBatch};
 use crate::integrity::{key_id, stream_id};
@@ -237,13 +237,16 @@ impl Engine {
         let Some((batch, from)) = self.guard.checked(check) else { return };
         let oldest_ms = self.guard.oldest_ms(self.now, self.timeline.live(batch.batch.track));
         let admitted = self.guard.signed.records.admit(&batch, oldest_ms);
-        match (admitted, from) {
-            (_, Some(peer)) if !ok => self.ban(peer, FORGED),
-            (Err(_), Some(_)) => {}
-            _ if !ok => self.records_refused(Refusal::Signature.to_string()),
-            (Err(Refusal::Held), None) => {}
-            (Err(why), None) => self.records_refused(why.to_string()),
-            (Ok(()), _) => self.records_came(batch),
+        let refusal = match admitted {
+            _ if !ok => Refusal::Signature,
+            Ok(()) => return self.records_came(batch),
+            Err(why) => why,
+        };
+        match (refusal, from) {
+            (Refusal::Signature, Some(peer)) => self.ban(peer, FORGED),
+            // What a peer sends amiss is no news for the page, nor what is known.
+            (_, Some(_)) | (Refusal::Held, None) => {}
+            (why, None) => self.records_refused(why.to_string()),
         }
     }
 
@@ -274,7 +277,7 @@ impl Engine {
     }
 
     /// Segments that were shared under records of an earlier chain are not shared any more.
-    fn forget_unsigned(&mut self, track: crate::id::TrackId) {
+    fn forget_unsigned(&mut self, track: TrackId) {
         let kept: Vec<SegmentKey> = self.cache.of_track(track).map(|(key, _)| key).collect();
         for key in kept {
             if let Some(kept) = self.kept.get_mut(&key) {
@@ -286,7 +289,7 @@ impl Engine {
     }
 
     /// What is on its way from peers was held against records that do not count any more.
-    fn abandon_unsigned(&mut self, track: crate::id::TrackId) {
+    fn abandon_unsigned(&mut self, track: TrackId) {
         let from_peers = |download: &&Download| download.p2p_bytes > 0 || !download.peers.is_empty();
         let of_track = self.downloads.iter().filter(|download| download.key.track == track);
         let open: Vec<SegmentKey> = of_track.filter(from_peers).map(|download| download.key).collect();

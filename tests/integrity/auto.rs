@@ -22,12 +22,7 @@ fn a_new_peer_is_checked_against_the_origin() {
 fn a_peer_that_proved_true_is_checked_less_and_less() {
     let (mut rig, peers) = Rig::connected(auto(), 1);
     for sequence in 3..43 {
-        rig.has(peers[0], [sequence]);
-        own_claim(&mut rig, peers[0], sequence, &content(sequence));
-        rig.playhead(sequence as i64 * 4_000 - 12_000, 12_000);
-        rig.want(sequence);
-        let asked = rig.take_asked()[0];
-        rig.serve(peers[0], asked, SEGMENT_BYTES, SEGMENT_BYTES);
+        brings(&mut rig, peers[0], sequence);
         let fetches = serve_origin(&mut rig);
         assert!(fetches.iter().all(is_spot), "{fetches:?}");
         rig.advance(200);
@@ -133,12 +128,7 @@ fn an_origin_that_knows_no_ranges_is_asked_for_all_until_a_peer_has_proved_true(
     let peer = peers[0];
     let (mut parts, mut whole) = (0, 0);
     for sequence in 3..9 {
-        rig.has(peer, [sequence]);
-        own_claim(&mut rig, peer, sequence, &content(sequence));
-        rig.playhead(sequence as i64 * 4_000 - 12_000, 12_000);
-        rig.want(sequence);
-        let asked = rig.take_asked()[0];
-        rig.serve(peer, asked, SEGMENT_BYTES, SEGMENT_BYTES);
+        brings(&mut rig, peer, sequence);
         for _ in 0..3 {
             for fetch in rig.take_fetches() {
                 if rig.cancelled.contains(&fetch.id) {
@@ -194,12 +184,7 @@ fn a_network_error_is_no_refusal_of_ranges_for_good() {
     assert_eq!(whole.range, None, "asked for at once in a way that surely works");
     rig.serve_http(&whole);
     rig.advance(61_000);
-    rig.has(peer, [20]);
-    own_claim(&mut rig, peer, 20, &content(20));
-    rig.playhead(68_000, 12_000);
-    rig.want(20);
-    let asked = rig.take_asked()[0];
-    rig.serve(peer, asked, SEGMENT_BYTES, SEGMENT_BYTES);
+    brings(&mut rig, peer, 20);
     // Proved true once, it is checked every other time; either way nothing is fetched whole.
     assert!(serve_origin(&mut rig).iter().all(is_spot));
     assert_eq!(rig.delivered.len(), 2);
@@ -218,12 +203,7 @@ fn a_check_that_hangs_is_given_up_and_all_is_fetched_of_who_has_not_proved_true(
         }
         let hung = loop {
             sequence += u64::from(proved);
-            rig.has(peer, [sequence]);
-            own_claim(&mut rig, peer, sequence, &content(sequence));
-            rig.playhead(sequence as i64 * 4_000 - 12_000, 12_000);
-            rig.want(sequence);
-            let asked = rig.take_asked()[0];
-            rig.serve(peer, asked, SEGMENT_BYTES, SEGMENT_BYTES);
+            brings(&mut rig, peer, sequence);
             if let Some(fetch) = rig.take_fetches().pop() {
                 break fetch;
             }

@@ -134,6 +134,16 @@ fn one_peer(options: serde_json::Value) -> (Rig, Remote) {
     (rig, peers[0])
 }
 
+/// A peer has a segment, speaks for it and brings it, as soon as the player wants it.
+fn brings(rig: &mut Rig, peer: Remote, sequence: u64) {
+    rig.has(peer, [sequence]);
+    own_claim(rig, peer, sequence, &content(sequence));
+    rig.playhead(sequence as i64 * 4_000 - 12_000, 12_000);
+    rig.want(sequence);
+    let asked = rig.take_asked()[0];
+    rig.serve(peer, asked, SEGMENT_BYTES, SEGMENT_BYTES);
+}
+
 /// The eight kinds of corrupt segment: what the peer says the length is, and what it sends.
 fn corrupt_kinds() -> Vec<(&'static str, u64, Vec<u8>)> {
     let true_bytes = content(3);

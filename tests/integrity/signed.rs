@@ -192,13 +192,19 @@ fn old_records_of_a_live_stream_are_refused() {
     }
 }
 
-#[test]
-fn what_the_origin_serves_must_be_signed_too() {
+/// The player wants a segment, and the origin has other bytes for it than were signed.
+fn bad_origin() -> Rig {
     let mut rig = Rig::new(signed());
     give_records(&mut rig, &[3]);
     rig.forged.insert((None, 3), vec![7; SEGMENT_BYTES as usize]);
     rig.playhead(0, 2_000);
     rig.want(3);
+    rig
+}
+
+#[test]
+fn what_the_origin_serves_must_be_signed_too() {
+    let mut rig = bad_origin();
     for _ in 0..10 {
         serve_origin(&mut rig);
         rig.advance(500);
@@ -290,11 +296,7 @@ fn what_came_before_its_record_and_differs_is_neither_forwarded_nor_kept() {
 
 #[test]
 fn a_bad_answer_of_the_origin_is_asked_for_once_more_however_many_blocks_are_bad() {
-    let mut rig = Rig::new(signed());
-    give_records(&mut rig, &[3]);
-    rig.forged.insert((None, 3), vec![7; SEGMENT_BYTES as usize]);
-    rig.playhead(0, 2_000);
-    rig.want(3);
+    let mut rig = bad_origin();
     rig.advance(5_000);
     let first = rig.take_fetches().remove(0);
     rig.serve_http(&first);
