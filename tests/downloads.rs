@@ -72,7 +72,21 @@ fn a_peer_that_says_nothing_is_not_waited_for() {
     rig.want(3);
     rig.connect_silent_peer();
     rig.advance(600);
+    assert!(rig.fetches.is_empty(), "whoever is new lets others fetch first: {:?}", rig.fetched_sequences());
+    rig.advance(1100);
     assert!(rig.fetched_sequences().contains(&3));
+}
+
+#[test]
+fn who_has_enough_to_play_fetches_nothing_ahead() {
+    for (buffered_ms, asked) in [(12_000, 3), (28_000, 1)] {
+        let (mut rig, peers) = Rig::connected(json!({}), 1);
+        let next = u64::from(buffered_ms) / 4000;
+        rig.playhead(0, buffered_ms);
+        rig.has(peers[0], [next, next + 1, next + 2, next + 3]);
+        rig.want(next);
+        assert_eq!(rig.take_asked().len(), asked, "with {buffered_ms} ms to play");
+    }
 }
 
 #[test]

@@ -599,6 +599,8 @@ fn coordination_chooses_who_fetches() {
             serves: 2,
         };
         rig.say(peer, &Frame::Interest(interest));
+        // Whoever is new lets others fetch first.
+        rig.advance(1000);
         let mut at_once = Vec::new();
         for sequence in 5..20u64 {
             rig.playhead(0, sequence as u32 * 4000);

@@ -118,8 +118,8 @@ pub struct Engine {
     next_draw: Time,
     /// The start-up mode of the settings, in which HTTP is forbidden, is over.
     initial_mode_over: bool,
-    /// Since when no peer has been connected.
-    lonely_since: Time,
+    /// Since when a peer has been connected, or none.
+    company_since: Time,
     online: bool,
     metered: bool,
     /// Whether peers are in use: they are switched on, and the user agrees where that is needed.
@@ -187,7 +187,7 @@ impl Engine {
             is_short: false,
             next_draw: Time::ZERO,
             initial_mode_over: false,
-            lonely_since: Time::ZERO,
+            company_since: Time::ZERO,
             online: true,
             started: false,
             shut_down: false,
@@ -315,7 +315,7 @@ impl Engine {
             return;
         }
         self.started = true;
-        self.lonely_since = self.now;
+        self.company_since = self.now;
         self.next_draw = self.now + self.draw_interval();
         for message in self.config.warnings() {
             self.outbox.push_back(Output::Event(Event::Error { message, fatal: false }));
@@ -383,7 +383,7 @@ impl Engine {
             return;
         }
         self.p2p_on = enabled;
-        self.lonely_since = self.now;
+        self.company_since = self.now;
         if enabled {
             self.start_signal();
         } else {

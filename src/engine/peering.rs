@@ -157,6 +157,9 @@ impl Engine {
     fn take_notice(&mut self, notice: SwarmNotice) {
         match notice {
             SwarmNotice::PeerReady { .. } => {
+                if self.swarm.ready_count() == 1 {
+                    self.company_since = self.now;
+                }
                 self.dirty = true;
                 self.signal.set_demand(self.now, self.swarm.wanted_links());
             }
@@ -179,7 +182,7 @@ impl Engine {
             }
             SwarmNotice::PeerGone { .. } => {
                 if self.swarm.ready_count() == 0 {
-                    self.lonely_since = self.now;
+                    self.company_since = self.now;
                 }
                 self.dirty = true;
             }

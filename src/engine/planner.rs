@@ -10,8 +10,7 @@ use crate::config::Coordination;
 use crate::id::SegmentKey;
 use crate::schedule::download::Download;
 use crate::schedule::policy::{
-    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, PREFETCH_SEGMENTS, Progress,
-    Review, View,
+    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, Progress, Review, View,
 };
 use crate::time::{Span, Time};
 
@@ -27,6 +26,8 @@ const SNAPSHOT_GRACE: Span = Span::from_millis(500);
 const LOOK_AFTER: Span = Span::from_millis(300);
 /// What HTTP may take beyond twice the expected time before it counts as slow.
 const PATIENCE: Span = Span::from_millis(500);
+/// Who has met the first peer so lately lets others fetch first: links to all of them do not come up at once.
+const SETTLING: Span = Span::from_secs(1);
 /// An HTTP download that has brought nothing after this long gives way to a peer that has the segment.
 const SLOW_HTTP: Span = Span::from_millis(2500);
 
@@ -39,9 +40,9 @@ impl Engine {
         let mut queue = self.queue();
         // Far ahead the rarest come first: what few have spreads from here while there is time. Two segments, which is what
         // is fetched ahead under coordination, gain nothing by that order.
-        let far_ahead = self.config.loader.coordination == Coordination::Random;
+        let at_random = self.config.loader.coordination == Coordination::Random;
         sort_by_key(&mut queue, |queued| {
-            let rarity = if far_ahead && queued.ahead_of_want > 0 { queued.holders } else { 0 };
+            let rarity = if at_random && queued.ahead_of_want > 0 { queued.holders } else { 0 };
             (queued.ahead_of_want > 0, rarity, queued.need_in)
         });
         self.end_initial_mode(&queue);
@@ -54,8 +55,12 @@ impl Engine {
             self.review(queued, company, tight);
         }
         self.time_out_http();
-        for queued in queue.iter().filter(|queued| !tight || queued.ahead_of_want == 0) {
-            self.choose(queued, company);
+        let in_sight = self.swarm_in_sight();
+        for queued in &queue {
+            let is_due = at_random || policy::is_due(queued.ahead_of_want, queued.need_in, in_sight);
+            if queued.ahead_of_want == 0 || !tight && is_due {
+                self.choose(queued, company);
+            }
         }
         self.draw(&queue, company);
         if let Some(at) = self.http_limits().map(|(_, limit)| limit).min() {
@@ -107,7 +112,7 @@ impl Engine {
         if let Some(company) = self.company_of_peers() {
             return company;
         }
-        let lonely_for = self.now.since(self.lonely_since);
+        let lonely_for = self.now.since(self.company_since);
         match self.viewers() {
             Some(0 | 1) => Company::Alone,
             Some(_) => {
@@ -255,11 +260,9 @@ impl Engine {
             return;
         }
         // Turns are counted from when it may be fetched: else all of them have passed by then, for each viewer in step.
-        let since = if queued.ahead_of_want <= PREFETCH_SEGMENTS {
-            *self.missing_since.entry(queued.key).or_insert(self.now)
-        } else {
-            self.now
-        };
+        let since = *self.missing_since.entry(queued.key).or_insert(self.now);
+        // Whoever has just met others does not know yet what they are doing.
+        let is_new = self.now.since(self.company_since) < SETTLING;
         let best = self.best_peer(queued, false, &[]);
         let announced = queued.holders > 0;
         let http_blocked = self.failed.contains_key(&queued.key) || !self.online;
@@ -269,8 +272,8 @@ impl Engine {
             need_in: queued.need_in,
             duration: queued.duration,
             expected_bytes: queued.expected_bytes,
-            missing_for: self.now.since(since),
-            slot: if announced { 0 } else { self.election_slot(queued.key) },
+            missing_for: self.now.since(since.max(self.company_since)),
+            slot: if announced { 0 } else { self.election_slot(queued.key) + u32::from(is_new) },
             http_blocked,
             announced,
             peer_span: best.map(|(_, span)| span),

@@ -155,15 +155,19 @@ impl Engine {
         best.map(|(_, link, span)| (link, span))
     }
 
+    /// Whether so many of the swarm are connected that those out of sight are likely out of reach.
+    pub(super) fn swarm_in_sight(&self) -> bool {
+        self.signal.swarm_size().unwrap_or(0) as usize <= (self.swarm.ready_count() + 1) * 2
+    }
+
     /// Our place in the order of those who might fetch a segment that nobody has.
     pub(super) fn election_slot(&self, key: SegmentKey) -> u32 {
         let own = election::score(&self.own, &key);
         // Players tell where their main track is; separate audio is numbered alike as a rule.
         let kind = self.timeline.kind(key.track);
         let own_strong = is_strong(self.swarm.serves_at_a_time());
-        let (mut sight, mut ready) = (Sight::default(), 0u32);
+        let mut sight = Sight::default();
         for peer in self.swarm.peers() {
-            ready += 1;
             let Some(interest) = peer.interest else { continue };
             let interested = (interest.track == key.track || kind == Some(TrackKind::Audio))
                 && interest.playing_sequence <= key.sequence
@@ -176,14 +180,15 @@ impl Engine {
                 sight.ahead += u32::from(ahead);
             }
         }
-        let swarm = self.signal.swarm_size().unwrap_or(0);
         let seen = sight.in_sight + 1;
         let by_sight = self.config.loader.coordination == Coordination::Neighbourhood;
-        // Those out of sight in a small swarm are likely out of reach: to leave them a turn is to wait for nobody.
-        sight.swarm = if by_sight || swarm <= (ready + 1) * 2 {
+        // To leave those a turn who are out of reach is to wait for nobody.
+        sight.swarm = if by_sight || self.swarm_in_sight() {
             seen
         } else {
-            ((u64::from(swarm) * u64::from(seen) / u64::from(ready + 1)) as u32).max(seen)
+            let swarm = self.signal.swarm_size().unwrap_or(0);
+            let ready = self.swarm.ready_count() as u64;
+            ((u64::from(swarm) * u64::from(seen) / (ready + 1)) as u32).max(seen)
         };
         election::slot(own, own_strong, &sight)
     }

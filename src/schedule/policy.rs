@@ -20,6 +20,8 @@ const PLENTY: Span = Span::from_secs(10);
 /// Segments beyond those the player has asked for that are fetched ahead under coordination. More would be fetched
 /// for viewers that leave before they watch it.
 pub const PREFETCH_SEGMENTS: u32 = 2;
+/// What is needed no sooner than this need not be fetched ahead.
+const AMPLE: Span = Span::from_secs(24);
 /// The narrowest election slot: an announcement needs about this long to reach the neighbours.
 const NARROWEST_SLOT: Span = Span::from_millis(150);
 /// How often a download that is close to its deadline is looked at.
@@ -115,6 +117,13 @@ pub enum Choice {
     Idle,
 }
 
+/// Whether a segment that the player has not asked for yet is looked at under coordination. With the swarm in sight
+/// turns are short: who has enough to play takes it when the player asks, and has nothing more if the viewer leaves.
+/// In a larger swarm it can take as long as a segment plays until somebody's turn comes.
+pub fn is_due(ahead_of_want: u32, need_in: Span, swarm_in_sight: bool) -> bool {
+    ahead_of_want <= PREFETCH_SEGMENTS && !(swarm_in_sight && need_in >= AMPLE)
+}
+
 impl View<'_> {
     /// The expected time of a whole HTTP download.
     pub fn http_span(&self, expected_bytes: Option<u64>, duration: Span) -> Span {
@@ -131,11 +140,6 @@ impl View<'_> {
 
     fn elects(&self) -> bool {
         self.loader.coordination != Coordination::Random
-    }
-
-    /// How many segments beyond the player's requests may be fetched ahead from peers.
-    fn peer_horizon(&self) -> u32 {
-        if self.elects() { PREFETCH_SEGMENTS } else { u32::MAX }
     }
 
     /// Chooses for one missing segment.
@@ -157,7 +161,7 @@ impl View<'_> {
     /// A peer, where one can serve in time.
     fn peer_choice(&self, item: &Item) -> Option<Choice> {
         let span = item.peer_span?;
-        if item.priority > self.loader.p2p_download_max_priority || item.ahead_of_want > self.peer_horizon() {
+        if item.priority > self.loader.p2p_download_max_priority {
             return None;
         }
         let http_span = self.http_span(item.expected_bytes, item.duration);
@@ -195,8 +199,7 @@ impl View<'_> {
 
     /// HTTP for a segment that the player has not asked for yet.
     fn ahead_http(&self, item: &Item) -> Choice {
-        let within = item.ahead_of_want <= PREFETCH_SEGMENTS;
-        if self.company != Company::Connected || !self.elects() || !within {
+        if self.company != Company::Connected || !self.elects() {
             return Choice::Idle;
         }
         let http_span = self.http_span(item.expected_bytes, item.duration);

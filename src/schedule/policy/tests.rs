@@ -134,13 +134,13 @@ fn required_segments_priority_decides_without_coordination() {
 }
 
 #[test]
-fn prefetch_is_short_under_coordination_and_by_the_settings_without() {
-    let held = Item { peer_span: Some(PeerSpan::Unknown), announced: true, ..item() };
-    let near = Item { ahead_of_want: PREFETCH_SEGMENTS, ..held };
-    let far = Item { ahead_of_want: PREFETCH_SEGMENTS + 1, ..held };
-    assert_eq!(choose(Company::Connected, near), Choice::Peer);
-    assert_eq!(choose(Company::Connected, far), Choice::Idle);
-    assert_eq!(choose_with(&random(), Company::Connected, far), Choice::Peer);
+fn little_is_fetched_ahead_and_nothing_where_there_is_enough_to_play() {
+    let short = AMPLE / 2;
+    assert!(is_due(PREFETCH_SEGMENTS, short, true) && is_due(PREFETCH_SEGMENTS, AMPLE, false));
+    assert!(!is_due(PREFETCH_SEGMENTS + 1, short, true) && !is_due(PREFETCH_SEGMENTS + 1, short, false));
+    assert!(!is_due(1, AMPLE, true));
+    let held = Item { peer_span: Some(PeerSpan::Unknown), announced: true, ahead_of_want: 9, ..item() };
+    assert_eq!(choose_with(&random(), Company::Connected, held), Choice::Peer, "by the settings alone");
 }
 
 #[test]
