@@ -587,7 +587,7 @@ fn coordination_chooses_who_fetches() {
     let fetched = |coordination: &str| {
         let (mut rig, _) = Rig::connected(
             loader(json!({ "coordination": coordination,
-            "httpDownloadProbability": 0.1 })),
+            "httpDownloadProbability": 0.1, "httpDownloadProbabilityInterval": 60_000 })),
             0,
         );
         rig.tracker_says(2);
