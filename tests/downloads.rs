@@ -107,6 +107,31 @@ fn a_segment_larger_than_expected_comes_in_pieces() {
 }
 
 #[test]
+fn who_falls_silent_shortly_before_the_time_of_need_is_not_waited_for() {
+    let mut rig = Rig::new(json!({}));
+    rig.tracker_up(2);
+    // So that it is known how quick HTTP is.
+    rig.playhead(0, 0);
+    rig.want(0);
+    let first = rig.take_fetches().pop().expect("needed now");
+    rig.serve_http(&first);
+    let peer = rig.connect_peer();
+    rig.has(peer, [1]);
+    rig.playhead(0, 4_000);
+    rig.want(1);
+    let asked = rig.take_asked()[0];
+    rig.say(peer, &Frame::Accept { transfer: asked.transfer, total_bytes: SEGMENT_BYTES as u32 });
+    let piece = (SEGMENT_BYTES / 31) as u32;
+    for at in 0..30 {
+        rig.send_data(peer, asked.transfer, at * piece, piece);
+        rig.advance(100);
+    }
+    assert!(rig.fetches.is_empty(), "it will make it: {:?}", rig.fetched_sequences());
+    rig.advance(600);
+    assert_eq!(rig.fetched_sequences(), [1], "0.4 s are left, and nothing came for longer than that");
+}
+
+#[test]
 fn a_segment_that_found_no_room_is_asked_for_as_soon_as_there_is_some() {
     let mut options = quiet();
     options["limits"] = json!({ "receiveBytesPerPeer": 131_072 });

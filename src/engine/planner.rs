@@ -113,14 +113,13 @@ impl Engine {
             return company;
         }
         let lonely_for = self.now.since(self.company_since);
-        match self.viewers() {
-            Some(0 | 1) => Company::Alone,
-            Some(_) => {
-                Company::Expected { left: (CONNECT_GRACE + CONNECT_PATIENCE).saturating_sub(lonely_for) }
-            }
-            None if self.signal.all_unreachable() => Company::Alone,
-            None => Company::Expected { left: (TRACKER_GRACE + CONNECT_PATIENCE).saturating_sub(lonely_for) },
-        }
+        let grace = match self.viewers() {
+            Some(0 | 1) => return Company::Alone,
+            None if self.signal.all_unreachable() => return Company::Alone,
+            Some(_) => CONNECT_GRACE,
+            None => TRACKER_GRACE,
+        };
+        Company::Expected { left: (grace + CONNECT_PATIENCE).saturating_sub(lonely_for) }
     }
 
     /// Peers count once one has said what it has: before that, everything looks as if nobody had it, and an election

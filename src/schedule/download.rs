@@ -4,7 +4,6 @@ use crate::id::{BlobId, ByteRange, Digest, FetchId, LinkId, PeerId, SegmentKey, 
 use crate::integrity::{BLOCK_BYTES, block_count};
 use crate::time::{Span, Time};
 
-use super::policy::IDLE_LIMIT;
 use super::ranges::RangeSet;
 use super::throughput::{RateEstimate, span_for};
 
@@ -240,8 +239,8 @@ impl Download {
         None
     }
 
-    /// How long until the last byte if the sources go on as they do: as long as the slowest needs for its part. `None`
-    /// when a source is not measured or has been silent for [`IDLE_LIMIT`], or some bytes are not asked of anybody.
+    /// How long until the last byte if the sources go on as they do: as long as the slowest needs for its part, and as
+    /// it has been silent. `None` when a source is not measured, or some bytes are not asked of anybody.
     pub fn time_left(&self, now: Time, expected_bytes: Option<u64>) -> Option<Span> {
         let end = self.total.bytes().or(expected_bytes)?;
         if self.unasked(end).is_some() {
@@ -253,10 +252,9 @@ impl Download {
             if left == 0 {
                 continue;
             }
-            if now.since(source.last_progress) >= IDLE_LIMIT {
-                return None;
-            }
-            longest = longest.max(span_for(left.max(source.message_bytes), source.bps(now)?));
+            // What was silent so long may be so once more.
+            let silent_for = now.since(source.last_progress);
+            longest = longest.max(silent_for).max(span_for(left.max(source.message_bytes), source.bps(now)?));
         }
         Some(longest)
     }

@@ -21,7 +21,7 @@ const PLENTY: Span = Span::from_secs(10);
 /// for viewers that leave before they watch it.
 pub const PREFETCH_SEGMENTS: u32 = 2;
 /// What is needed no sooner than this need not be fetched ahead.
-const AMPLE: Span = Span::from_secs(24);
+const AMPLE: Span = Span::from_secs(25);
 /// The narrowest election slot: an announcement needs about this long to reach the neighbours.
 const NARROWEST_SLOT: Span = Span::from_millis(150);
 /// How often a download that is close to its deadline is looked at.
@@ -299,9 +299,6 @@ impl View<'_> {
 fn in_time(span: Span, need_in: Span, http_span: Span) -> bool {
     span * 2 <= need_in || span * 2 <= http_span
 }
-
-/// A source without a byte for this long is not counted on.
-pub const IDLE_LIMIT: Span = Span::from_millis(1000);
 
 /// Whether a random HTTP download is due, as the settings define it: with probability
 /// `httpDownloadProbability` x candidates one of them is fetched. `roll` and `pick` are uniform in 0..1.
