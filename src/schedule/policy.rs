@@ -250,7 +250,7 @@ pub struct Progress {
     /// How long ago a source was asked that has not sent anything yet.
     pub asked_for: Span,
     /// How long until the last byte, by the slowest of its sources; `None` if that cannot be told: a source is not
-    /// measured yet or sends nothing, or nobody brings some of the bytes.
+    /// measured yet, or nobody brings some of the bytes.
     pub left: Option<Span>,
     /// How long HTTP would take for what it would have to fetch.
     pub http_span: Span,
