@@ -10,7 +10,10 @@ import { cutStretches, stretchesBefore } from "./wasm-code.mjs";
 
 const [CUSTOM, TYPES, IMPORTS, FUNCTIONS, EXPORTS, CODE, DATA] = [0, 1, 2, 3, 7, 10, 11];
 
-/** Functions of the standard library that never return, by their names as the linker has them. */
+/**
+ * Functions of the standard library that never return, by their names as the linker has them, and those of wasm-bindgen that
+ * throw: where an object is used while it is in use, or a closure after its end.
+ */
 const PANICS = [
   /\d+panicking(?!\d+panic_count)/,
   /\d+panic_(already|on_ord_violation|poisoned|with_hook)/,
@@ -18,9 +21,10 @@ const PANICS = [
   /\d(slice_error|slice_index|len_mismatch)_fail/,
   /(12handle_error|18handle_alloc_error|17capacity_overflow)(17h|$|\.)/,
   /\drust_(begin_unwind|panic)/,
+  /12wasm_bindgen9throw_str/,
 ];
 const LIBRARIES =
-  /^_ZN(\d+_\$LT\$)?(4core|5alloc|3std|9hashbrown)|^_R.*_(4core|5alloc|3std|7___rustc|9hashbrown)/;
+  /^_ZN(\d+_\$LT\$)?(4core|5alloc|3std|9hashbrown|12wasm_bindgen)|^_R.*_(4core|5alloc|3std|7___rustc|9hashbrown)/;
 
 /** No locals, `unreachable`, `end`. */
 const TRAP = Buffer.of(3, 0x00, 0x00, 0x0b);
