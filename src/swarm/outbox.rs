@@ -48,7 +48,7 @@ pub(super) struct Pace {
 #[derive(Clone, Debug, Default)]
 struct Buffer {
     bytes: u64,
-    /// Since when nothing may be sent.
+    /// Since when nothing may be sent, or may soon be.
     full_since: Option<Time>,
     /// Bytes sent since the ping that is on its way.
     since_probe: Option<u64>,
@@ -206,6 +206,10 @@ impl Outbox {
             if upload.is_done() {
                 let (key, bytes) = (upload.key, upload.sent);
                 self.queue.remove(place);
+                // Or the next request would have to wait until it is known what has left.
+                if self.buffer.bytes * 2 > high {
+                    self.buffer.full_since.get_or_insert(now);
+                }
                 return Stop::Finished { key, bytes };
             }
         }
@@ -327,7 +331,6 @@ impl Outbox {
     /// When something is due here.
     pub(super) fn next_deadline(&self, limits: &LimitsConfig) -> Option<Time> {
         let stall = self.stalls_at(limits).filter(|_| !self.queue.is_empty());
-        let probe = self.probe_at().filter(|_| !self.queue.is_empty());
-        self.queue.iter().filter_map(Upload::deadline).chain(stall).chain(probe).min()
+        self.queue.iter().filter_map(Upload::deadline).chain(stall).chain(self.probe_at()).min()
     }
 }

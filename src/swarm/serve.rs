@@ -325,6 +325,7 @@ impl Swarm {
                 }
                 Stop::Finished { key, bytes } => {
                     let id = peer.id;
+                    peer.probe(now, out);
                     out.event_if(id.map(|peer| Event::Uploaded { peer, key, bytes }));
                     if self.next_in_turn().is_some() {
                         if let Some(peer) = self.links.get_mut(place) {

@@ -32,8 +32,11 @@ fn a_segment_is_accepted_and_sent_in_order() {
     let sent = node.sent_on(1);
     let transfer = TransferId(77);
     assert_eq!(sent[0], Sent::Control(accept(TransferId(77), 100_000)));
+    let Some((Sent::Control(Frame::Ping { .. }), messages)) = sent[1..].split_last() else {
+        panic!("{sent:?}")
+    };
     let mut next = 0;
-    for message in &sent[1..] {
+    for message in messages {
         let Sent::Data { head, len, .. } = message else { panic!("{message:?}") };
         assert_eq!(*head, DataHead { transfer, at: next });
         assert!(len + 9 <= 65_535);
@@ -42,6 +45,27 @@ fn a_segment_is_accepted_and_sent_in_order() {
     assert_eq!(next, 100_000);
     assert_eq!(node.swarm.stats().1, 100_000);
     assert_eq!(node.events, [Event::Uploaded { peer: id(9), key: key(4), bytes: 100_000 }]);
+}
+
+#[test]
+fn what_has_left_is_asked_after_an_upload_and_not_before_the_next() {
+    let mut node = Node::linked();
+    let mut pings = 0;
+    for sequence in 1..=20 {
+        node.store.put(key(sequence), Some(120_000), 120_000);
+        node.say(1, &request(sequence as u32, key(sequence)));
+        let sent = node.sent_on(1);
+        let bytes: u32 =
+            sent.iter().map(|sent| if let Sent::Data { len, .. } = sent { *len } else { 0 }).sum();
+        assert_eq!(bytes, 120_000, "request {sequence}");
+        if let Some(Sent::Control(Frame::Ping { nonce })) = sent.last() {
+            pings += 1;
+            node.wait(30);
+            node.say(1, &Frame::Pong { nonce: *nonce });
+        }
+        node.wait(500);
+    }
+    assert!((2..20).contains(&pings), "{pings}");
 }
 
 #[test]
