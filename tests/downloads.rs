@@ -545,6 +545,31 @@ fn a_fetch_in_flight_is_announced_and_not_repeated() {
     assert_eq!(told, rig.fetched_sequences().contains(&20));
 }
 
+#[test]
+fn what_a_peer_brings_in_a_moment_is_not_announced_as_coming() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    let announced = |rig: &Rig, sequence| {
+        let coming = HaveEntry { key: key(sequence), state: HaveState::FetchingP2p };
+        rig.sent
+            .iter()
+            .any(|(_, frame)| matches!(frame, Frame::HaveDelta { entries } if entries.contains(&coming)))
+    };
+    rig.playhead(0, 12_000);
+    // Nothing is known of the peer yet; then it is known to be fast, and then as slow as it has become.
+    for (sequence, pause_ms, expected) in [(3, 1, true), (4, 1, false), (5, 4_000, true), (6, 4_000, true)] {
+        rig.has(peers[0], [sequence]);
+        rig.want(sequence);
+        let asked = rig.take_asked()[0];
+        rig.say(peers[0], &Frame::Accept { transfer: asked.transfer, total_bytes: SEGMENT_BYTES as u32 });
+        for at in (0..SEGMENT_BYTES as u32).step_by(20_000) {
+            rig.send_data(peers[0], asked.transfer, at, 20_000);
+            rig.advance(pause_ms);
+        }
+        assert_eq!(announced(&rig, sequence), expected, "segment {sequence}");
+        rig.take_fetches();
+    }
+}
+
 /// How it stands when a second peer is asked to help a slow one.
 struct Helped {
     slow: Remote,

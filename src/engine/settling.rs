@@ -416,7 +416,7 @@ impl Engine {
         }
         if let Some(evidence) = self.guard.evidence(key, entry.len, &kept.provenance) {
             let mut out = SwarmOut { outputs: &mut self.outbox, notices: &mut self.notices };
-            self.swarm.tell_all(&evidence, &mut out);
+            self.swarm.tell_all(self.now, &evidence, &mut out);
         }
     }
 

@@ -74,19 +74,15 @@ impl Engine {
         };
         if left < LEAST_PART_BYTES * 2 {
             // Too little to share: the helper brings all of it, if it is surely faster.
-            let rate = self.swarm.peer_view(helper).and_then(|peer| peer.download_rate).unwrap_or(0);
+            let rate = self.swarm.download_rate(helper).unwrap_or(0);
             if span_for(LEAST_PART_BYTES * 2, rate.saturating_mul(8)) * 2 < span {
                 self.end_transfer_early(link, transfer);
                 self.start_transfer(key, helper);
             }
             return;
         }
-        let helper_rate = self
-            .swarm
-            .peer_view(helper)
-            .and_then(|peer| peer.download_rate)
-            .map_or(rate, |bytes| bytes.saturating_mul(8))
-            .max(1);
+        let helper_rate =
+            self.swarm.download_rate(helper).map_or(rate, |bytes| bytes.saturating_mul(8)).max(1);
         let own_part = left.saturating_mul(rate) / rate.saturating_add(helper_rate).max(1);
         let own_part = own_part.max(LEAST_PART_BYTES);
         if left.saturating_sub(own_part) < LEAST_PART_BYTES * 2 {

@@ -164,7 +164,6 @@ impl Engine {
         source.first_byte.get_or_insert(now);
         let source_left =
             source.end.min(download.total.bytes().unwrap_or(u64::MAX)).saturating_sub(source.next());
-        let first = download.received.is_empty();
         // With signed records each block comes from one source: what runs over the end of a part belongs to another.
         let taken = if self.guard.is_signed() { bytes.min(source_end.saturating_sub(at)) } else { bytes };
         let Some((start, kept)) = download.accept(now, at, taken) else {
@@ -183,9 +182,12 @@ impl Engine {
             len: kept as u32,
         };
         let whole = download.is_whole();
+        let missing = download.missing_bytes();
         let more = download.total.bytes().is_none_or(|total| download.unasked(total).is_some());
-        if first {
-            // Not before: viewers that announce what they only hope for come to wait for each other in a circle.
+        // Not before: viewers that announce what they only hope for come to wait for each other in a circle. And not at all
+        // when all of it will be here within a tenth of a second, and announced.
+        let rate = self.swarm.download_rate(link).unwrap_or(0);
+        if missing.is_none_or(|missing| missing > rate / 10) {
             self.swarm.set_state(now, key, HaveState::FetchingP2p);
         }
         self.hash_complete(key, start, start + kept);

@@ -165,7 +165,7 @@ impl Gateway {
         // Our own frames are sound.
         let Ok(frame) = decode(frame, u32::MAX) else { return Vec::new() };
         match frame {
-            Frame::Have { .. } | Frame::HaveDelta { .. } => {
+            Frame::Have { .. } | Frame::HaveDelta { .. } | Frame::Claim(_) => {
                 if self.setup.shares {
                     self.announce_at.get_or_insert(now);
                 }
@@ -193,7 +193,6 @@ impl Gateway {
             | Frame::Interest(_)
             | Frame::Pong { .. }
             | Frame::Goodbye { .. }
-            | Frame::Claim(_)
             | Frame::Proof { .. }
             | Frame::Extension { .. } => Vec::new(),
         }

@@ -10,6 +10,9 @@ use super::have_map::HaveMap;
 
 /// Between two announcements. Peers take ten a second.
 const INTERVAL: Span = Span::from_millis(100);
+/// The same when all that changed is that segments were dropped: who keeps the newest drops one with each that comes, and the
+/// next thing to say takes the news along. Whoever asks meanwhile is told first, see [`Announcer::flush`].
+const GONE_INTERVAL: Span = Span::from_secs(4);
 /// Between two tellings of where the player is.
 const INTEREST_INTERVAL: Span = Span::from_millis(250);
 /// The same where only the playhead moved: it decides nothing that the next segment asked for, which comes as often,
@@ -58,6 +61,23 @@ impl Announcer {
         }
     }
 
+    /// Every peer is told of a segment that we have in another way.
+    pub(super) fn told_loaded(&mut self, key: SegmentKey, now: Time) {
+        self.pending.remove(&key);
+        self.tell(HaveEntry { key, state: HaveState::Loaded }, now);
+    }
+
+    /// Takes down what every peer is told.
+    fn tell(&mut self, entry: HaveEntry, now: Time) {
+        let HaveEntry { key, state } = entry;
+        self.marks.remove(&key);
+        let fetching = matches!(state, HaveState::FetchingHttp | HaveState::FetchingP2p);
+        if fetching {
+            self.marks.insert(key, (state, now + MARK_REPEAT));
+        }
+        self.told.apply(HaveEntry { key, state: if fetching { HaveState::Gone } else { state } }, now);
+    }
+
     pub(super) fn set_interest(&mut self, interest: Interest) {
         self.interest = Some(interest);
     }
@@ -94,17 +114,9 @@ impl Announcer {
         let pending = std::mem::take(&mut self.pending);
         let mut entries = Vec::with_capacity(pending.len());
         for (key, state) in pending {
-            match state {
-                HaveState::FetchingHttp | HaveState::FetchingP2p => {
-                    self.marks.insert(key, (state, now + MARK_REPEAT));
-                    self.told.apply(HaveEntry { key, state: HaveState::Gone }, now);
-                }
-                HaveState::Loaded | HaveState::Gone => {
-                    self.marks.remove(&key);
-                    self.told.apply(HaveEntry { key, state }, now);
-                }
-            }
-            entries.push(HaveEntry { key, state });
+            let entry = HaveEntry { key, state };
+            self.tell(entry, now);
+            entries.push(entry);
         }
         let run = |entry: &HaveEntry| (entry.key.track, entry.key.discontinuity);
         let mut small: Vec<HaveEntry> = Vec::new();
@@ -142,10 +154,14 @@ impl Announcer {
     }
 
     fn changes_due(&self) -> Option<Time> {
-        let gathered = (!self.pending.is_empty())
-            .then(|| self.announced_at.map_or(Time::ZERO, |announced| announced + INTERVAL));
-        let repeat = self.marks.values().map(|(_, repeat_at)| *repeat_at).min();
-        [gathered, repeat].into_iter().flatten().min()
+        let mut due = self.marks.values().map(|(_, repeat_at)| *repeat_at).min();
+        for (key, state) in &self.pending {
+            let is_drop = *state == HaveState::Gone && !self.marks.contains_key(key);
+            let interval = if is_drop { GONE_INTERVAL } else { INTERVAL };
+            let at = self.announced_at.map_or(Time::ZERO, |announced| announced + interval);
+            due = Some(due.map_or(at, |due| due.min(at)));
+        }
+        due
     }
 
     fn interest_due(&self) -> Option<Time> {

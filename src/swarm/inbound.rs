@@ -3,7 +3,7 @@
 use crate::engine::CloseReason;
 use crate::id::LinkId;
 use crate::time::Time;
-use crate::wire::{Frame, GoodbyeReason, HaveEntry, SHARING, WAKE, WireError, decode};
+use crate::wire::{Frame, GoodbyeReason, HaveEntry, HaveState, SHARING, WAKE, WireError, decode};
 
 use super::Swarm;
 use super::announce::MARK_LIFETIME;
@@ -87,15 +87,22 @@ impl Swarm {
             }
             _ if !peer.has_greeted() => Err(Close::violation("the first frame is not a hello")),
             Frame::Have { track, discontinuity, first_sequence, loaded } => {
-                self.announcement(now, link, out, |have, _| {
-                    have.replace(track, discontinuity, first_sequence, &loaded);
-                    true
-                })
+                if self.heeds(now, link, true)?
+                    && let Some(peer) = self.peer_mut(link)
+                {
+                    peer.have.replace(track, discontinuity, first_sequence, &loaded);
+                    if peer.is_ready() {
+                        out.notice(SwarmNotice::HaveChanged { link });
+                    }
+                }
+                Ok(())
             }
-            Frame::HaveDelta { entries } => self.announcement(now, link, out, |have, until| {
-                let apply = |changed, entry: HaveEntry| have.apply(entry, until) | changed;
-                entries.into_iter().fold(false, apply)
-            }),
+            Frame::HaveDelta { entries } => {
+                if self.heeds(now, link, true)? {
+                    self.has_changed(now, link, &entries, out);
+                }
+                Ok(())
+            }
             Frame::Request { transfer, key, resource_offset, at, len } => {
                 let request = Request { transfer, key, resource_offset, at, len };
                 self.requested(now, link, &request, store, out)
@@ -124,7 +131,9 @@ impl Swarm {
             Frame::Pong { nonce } => self.pong(now, link, nonce, store, out),
             Frame::Claim(claim) => {
                 if self.chatter(now, link)? {
+                    let loaded = HaveEntry { key: claim.key, state: HaveState::Loaded };
                     out.notice(SwarmNotice::Claimed { link, claim });
+                    self.has_changed(now, link, &[loaded], out);
                 }
                 Ok(())
             }
@@ -153,28 +162,34 @@ impl Swarm {
 
     /// Takes a small frame into account. Tells whether to heed it.
     pub(super) fn chatter(&mut self, now: Time, link: LinkId) -> Result<bool, Close> {
-        let Some(peer) = self.peer_mut(link) else { return Ok(false) };
-        if peer.chatter.take(now) {
-            return Ok(true);
-        }
-        peer.ignore(now, "small frames").map(|()| false)
+        self.heeds(now, link, false)
     }
 
-    fn announcement(
-        &mut self,
-        now: Time,
-        link: LinkId,
-        out: &mut SwarmOut<'_>,
-        apply: impl FnOnce(&mut super::HaveMap, Time) -> bool,
-    ) -> Result<(), Close> {
-        let Some(peer) = self.peer_mut(link) else { return Ok(()) };
-        if !peer.announcements.take(now) {
-            return peer.ignore(now, "announcements");
+    /// Takes a frame into account. Tells whether to heed it.
+    fn heeds(&mut self, now: Time, link: LinkId, announces: bool) -> Result<bool, Close> {
+        let Some(peer) = self.peer_mut(link) else { return Ok(false) };
+        let (bucket, what) = if announces {
+            (&mut peer.announcements, "announcements")
+        } else {
+            (&mut peer.chatter, "small frames")
+        };
+        if bucket.take(now) {
+            return Ok(true);
         }
-        if apply(&mut peer.have, now + MARK_LIFETIME) && peer.is_ready() {
-            out.notice(SwarmNotice::HaveChanged { link });
+        peer.ignore(now, what).map(|()| false)
+    }
+
+    /// A peer says something of single segments.
+    fn has_changed(&mut self, now: Time, link: LinkId, entries: &[HaveEntry], out: &mut SwarmOut<'_>) {
+        if let Some(peer) = self.peer_mut(link) {
+            let mut changed = false;
+            for entry in entries {
+                changed |= peer.have.apply(*entry, now + MARK_LIFETIME);
+            }
+            if changed && peer.is_ready() {
+                out.notice(SwarmNotice::HaveChanged { link });
+            }
         }
-        Ok(())
     }
 
     fn pong(

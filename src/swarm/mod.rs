@@ -40,12 +40,11 @@ use crate::random::ChaCha8Rng;
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, PeerId, SegmentKey, SwarmId};
 use crate::time::{Deadline, Span, Time, Wake};
-use crate::wire::{Frame, HaveState, Interest, RefuseReason};
+use crate::wire::{Frame, HaveState, Interest, RefuseReason, encode};
 
 use admission::Admission;
 use announce::Announcer;
 use budget::Budget;
-use have_map::HaveMap;
 use peer::{Peer, Phase};
 use pulse::{Beat, PingKind};
 use rate::LineRate;
@@ -144,14 +143,16 @@ impl Swarm {
         self.plan_announcements();
     }
 
-    /// Sends a frame to every ready peer; a viewer that serves nobody has nothing to say.
-    pub fn tell_all(&mut self, frame: &Frame, out: &mut SwarmOut<'_>) {
+    /// Tells every peer what is known of a segment that we have; a viewer that serves nobody has nothing to say. A claim says,
+    /// too, that we have it: peers are not told so a second time.
+    pub fn tell_all(&mut self, now: Time, frame: &Frame, out: &mut SwarmOut<'_>) {
         if self.consume_only {
             return;
         }
-        for peer in self.links.iter().filter(|peer| peer.is_ready()) {
-            out.frame(peer.link, frame);
+        if let Frame::Claim(claim) = frame {
+            self.announcer.told_loaded(claim.key, now);
         }
+        self.broadcast(&[encode(frame)], out);
     }
 
     /// Does what has become due.

@@ -26,6 +26,11 @@ impl Swarm {
         self.peer(link)?.id
     }
 
+    /// Bytes a second that a peer delivers while it delivers; `None` before the first measurement.
+    pub fn download_rate(&self, link: LinkId) -> Option<u64> {
+        self.peer(link)?.down.meter.bytes_per_second()
+    }
+
     /// Whether a peer waits for bytes of a segment from us.
     pub fn serves(&self, link: LinkId, key: SegmentKey) -> bool {
         self.peer(link).is_some_and(|peer| peer.outbox.serves(key))

@@ -1,7 +1,7 @@
 use super::harness::{Node, Sent, delta, hello, id, key};
-use crate::id::{LinkId, SegmentKey, TrackId};
+use crate::id::{Digest, LinkId, SegmentKey, TrackId};
 use crate::swarm::SwarmNotice;
-use crate::wire::{Frame, HaveState, Interest, bitmap};
+use crate::wire::{Claim, Frame, HaveState, Interest, bitmap};
 
 const LOADED: HaveState = HaveState::Loaded;
 
@@ -79,6 +79,73 @@ fn fetching_is_repeated_until_it_is_over() {
     assert_eq!(node.frames_on(1), [delta(&[(1, LOADED)])]);
     node.wait(10_000);
     assert_eq!(node.frames_on(1), []);
+}
+
+fn claim(sequence: u64) -> Frame {
+    Frame::Claim(Claim { key: key(sequence), total_bytes: 9, digest: Digest([1; 16]), origin: 0 })
+}
+
+#[test]
+fn a_claim_says_that_the_segment_is_there_and_nothing_says_so_again() {
+    let mut node = Node::linked();
+    node.set(key(1), HaveState::FetchingHttp);
+    node.wait(0);
+    node.forget();
+    node.set(key(1), LOADED);
+    node.with(|swarm, now, _, _, out| swarm.tell_all(now, &claim(1), out));
+    node.wait(10_000);
+    assert_eq!(node.frames_on(1), [claim(1)]);
+    node.up(2, Some(id(8)), true);
+    node.say(2, &hello(8));
+    let frames = node.frames_on(2);
+    let [_, Frame::Have { first_sequence, loaded, .. }] = &frames[..] else { panic!("{frames:?}") };
+    assert_eq!(bitmap::ones(loaded).map(|bit| first_sequence + bit as u64).collect::<Vec<_>>(), [1]);
+    node.set(key(1), HaveState::Gone);
+    node.wait(0);
+    assert_eq!(node.frames_on(1), [delta(&[(1, HaveState::Gone)])]);
+}
+
+#[test]
+fn what_was_dropped_is_told_with_the_next_change_or_after_a_while() {
+    let mut node = Node::linked();
+    let (fetching, gone) = (HaveState::FetchingP2p, HaveState::Gone);
+    node.set(key(1), LOADED);
+    node.set(key(2), LOADED);
+    node.wait(0);
+    node.forget();
+    node.set(key(1), gone);
+    node.wait(3999);
+    assert_eq!(node.frames_on(1), []);
+    node.set(key(3), LOADED);
+    node.wait(0);
+    assert_eq!(node.frames_on(1), [delta(&[(1, gone), (3, LOADED)])]);
+    node.set(key(2), gone);
+    node.wait(3999);
+    assert_eq!(node.frames_on(1), []);
+    node.wait(1);
+    assert_eq!(node.frames_on(1), [delta(&[(2, gone)])]);
+    node.set(key(3), fetching);
+    node.wait(100);
+    node.forget();
+    node.set(key(3), gone);
+    node.wait(100);
+    assert_eq!(node.frames_on(1), [delta(&[(3, gone)])], "others wait for what is being fetched");
+}
+
+#[test]
+fn who_claims_a_segment_has_it() {
+    let mut node = Node::linked();
+    node.say(1, &delta(&[(4, HaveState::FetchingHttp)]));
+    node.forget();
+    node.say(1, &claim(4));
+    node.say(1, &claim(4));
+    let link = LinkId(1);
+    let Frame::Claim(heard) = claim(4) else { unreachable!() };
+    let claimed = SwarmNotice::Claimed { link, claim: heard };
+    assert_eq!(node.notices, [claimed.clone(), SwarmNotice::HaveChanged { link }, claimed]);
+    assert_eq!(node.swarm.holder_state(link, key(4)), LOADED);
+    node.wait(11_000);
+    assert_eq!(node.swarm.holder_state(link, key(4)), LOADED);
 }
 
 #[test]
