@@ -168,6 +168,41 @@ fn the_line_is_left_to_what_is_late() {
 }
 
 #[test]
+fn what_comes_ahead_stops_while_http_brings_something_in_the_last_moment() {
+    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    rig.has(peers[0], 3..6);
+    rig.playhead(0, 12_000);
+    rig.want(3);
+    rig.advance(100);
+    let asked = rig.take_asked();
+    assert_eq!(asked.iter().map(|asked| asked.sequence).collect::<Vec<_>>(), [3, 4, 5]);
+    for ahead in &asked[1..] {
+        rig.say(peers[0], &Frame::Accept { transfer: ahead.transfer, total_bytes: SEGMENT_BYTES as u32 });
+    }
+    let mut at = 0;
+    while rig.fetches.is_empty() && at < 90_000 {
+        for ahead in &asked[1..] {
+            rig.send_data(peers[0], ahead.transfer, at, 500);
+        }
+        at += 500;
+        rig.advance(100);
+    }
+    assert_eq!(rig.fetched_sequences(), [3]);
+    rig.advance(1_000);
+    let cancelled =
+        |asked: &Asked| rig.sent.contains(&(asked.link, Frame::Cancel { transfer: asked.transfer }));
+    assert!(asked.iter().all(cancelled), "{:?}", rig.sent);
+    assert!(rig.asked.is_empty(), "{:?}", rig.asked);
+    let fetch = rig.take_fetches().remove(0);
+    rig.serve_http(&fetch);
+    assert_eq!(rig.delivered.len(), 1);
+    rig.playhead(0, 16_000);
+    rig.want(4);
+    rig.advance(100);
+    assert_eq!(rig.take_asked().first().map(|asked| (asked.sequence, asked.at)), Some((4, at)));
+}
+
+#[test]
 fn nothing_is_asked_of_peers_while_the_network_is_gone() {
     let (mut rig, peers) = Rig::connected(quiet(), 1);
     rig.has(peers[0], 3..20);

@@ -60,6 +60,9 @@ impl Engine {
             let is_due = at_random || policy::is_due(queued.ahead_of_want, queued.need_in, in_sight);
             if queued.ahead_of_want == 0 || !tight && is_due {
                 self.choose(queued, company);
+            } else if tight && self.downloads.http_count() > 0 {
+                // What can wait would take a part of the line from what comes over HTTP in the last moment.
+                self.cancel_transfers(queued.key);
             }
         }
         self.draw(&queue, company);
