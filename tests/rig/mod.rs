@@ -97,6 +97,11 @@ pub struct Rig {
     pub answered: Vec<LinkId>,
 }
 
+/// Nobody fetches ahead of need by itself, so that a test sees what it asked for and nothing else.
+pub fn quiet() -> Value {
+    json!({ "loader": { "coordination": "random", "httpDownloadProbability": 0, "httpDownloadRanges": true } })
+}
+
 pub fn track() -> TrackId {
     TrackId::from_name("main low.m3u8")
 }
