@@ -4,7 +4,7 @@ mod rig;
 
 use hlswarm::engine::{Event, FetchError, Input, Placement, SegmentSource, TimelineUpdate, TrackKind};
 use hlswarm::id::{ByteRange, RequestId, SegmentKey, TrackId, TransferId};
-use hlswarm::wire::{Frame, HaveEntry, HaveState, RefuseReason};
+use hlswarm::wire::{Frame, HaveState, RefuseReason};
 use rig::{Asked, Remote, Rig, SEGMENT_BYTES, key, quiet, segment};
 use serde_json::json;
 
@@ -75,8 +75,7 @@ fn a_segment_that_found_no_room_is_asked_for_as_soon_as_there_is_some() {
 #[test]
 fn a_length_that_is_told_after_the_last_byte_completes_a_segment() {
     let (mut rig, peers) = Rig::connected(quiet(), 2);
-    let entry = HaveEntry { key: key(3), state: HaveState::FetchingP2p };
-    rig.say(peers[0], &Frame::HaveDelta { entries: vec![entry] });
+    rig.has_state(peers[0], [3], HaveState::FetchingP2p);
     rig.playhead(0, 12_000);
     rig.want(3);
     let asked = rig.take_asked()[0];
@@ -395,8 +394,7 @@ fn switching_peers_off_goes_on_over_http() {
 #[test]
 fn a_fetch_in_flight_is_announced_and_not_repeated() {
     let (mut rig, peers) = Rig::connected(json!({}), 1);
-    let entry = HaveEntry { key: key(7), state: HaveState::FetchingHttp };
-    rig.say(peers[0], &Frame::HaveDelta { entries: vec![entry] });
+    rig.has_state(peers[0], [7], HaveState::FetchingHttp);
     rig.playhead(0, 28_000);
     rig.want(7);
     assert!(!rig.fetched_sequences().contains(&7));
@@ -405,24 +403,12 @@ fn a_fetch_in_flight_is_announced_and_not_repeated() {
     // Ours are announced as well.
     rig.want(20);
     rig.advance(200);
-    let told = rig.sent.iter().any(|(_, frame)| match frame {
-        Frame::HaveDelta { entries } => {
-            entries.iter().any(|entry| entry.key == key(20) && entry.state == HaveState::FetchingHttp)
-        }
-        _ => false,
-    });
-    assert_eq!(told, rig.fetched_sequences().contains(&20));
+    assert_eq!(rig.told(20, HaveState::FetchingHttp), rig.fetched_sequences().contains(&20));
 }
 
 #[test]
 fn what_a_peer_brings_in_a_moment_is_not_announced_as_coming() {
     let (mut rig, peers) = Rig::connected(quiet(), 1);
-    let announced = |rig: &Rig, sequence| {
-        let coming = HaveEntry { key: key(sequence), state: HaveState::FetchingP2p };
-        rig.sent
-            .iter()
-            .any(|(_, frame)| matches!(frame, Frame::HaveDelta { entries } if entries.contains(&coming)))
-    };
     rig.playhead(0, 12_000);
     // Nothing is known of the peer yet; then it is known to be fast, and then as slow as it has become.
     for (sequence, pause_ms, expected) in [(3, 1, true), (4, 1, false), (5, 4_000, true), (6, 4_000, true)] {
@@ -434,7 +420,7 @@ fn what_a_peer_brings_in_a_moment_is_not_announced_as_coming() {
             rig.send_data(peers[0], asked.transfer, at, 20_000);
             rig.advance(pause_ms);
         }
-        assert_eq!(announced(&rig, sequence), expected, "segment {sequence}");
+        assert_eq!(rig.told(sequence, HaveState::FetchingP2p), expected, "segment {sequence}");
         rig.take_fetches();
     }
 }

@@ -60,8 +60,7 @@ fn whoever_passed_on_what_was_still_arriving_is_not_banned_at_once() {
     let (mut rig, peers) = Rig::connected(auto(), 2);
     let (relay, honest) = (peers[0], peers[1]);
     for sequence in 3..6 {
-        let entry = HaveEntry { key: key(sequence), state: HaveState::FetchingP2p };
-        rig.say(relay, &Frame::HaveDelta { entries: vec![entry] });
+        rig.has_state(relay, [sequence], HaveState::FetchingP2p);
         rig.forged.insert((Some(relay.link), sequence), vec![9; SEGMENT_BYTES as usize]);
         rig.playhead(sequence as i64 * 4_000 - 12_000, 12_000);
         rig.want(sequence);
@@ -223,7 +222,7 @@ fn a_body_that_may_have_been_cut_off_convicts_nobody() {
     let (mut rig, peer) = one_peer(auto());
     rig.take_asked();
     own_claim(&mut rig, peer, 3, &content(3));
-    has_no_more(&mut rig, peer, 3);
+    rig.has_state(peer, [3], HaveState::Gone);
     rig.advance(12_000);
     let fetch = rig.take_fetches().remove(0);
     rig.open(&fetch, 200, None);
@@ -261,7 +260,7 @@ fn what_is_said_of_segments_in_no_playlist_pushes_nothing_out() {
     let (mut rig, peers) = Rig::connected(auto(), 2);
     let (liar, honest) = (peers[0], peers[1]);
     own_claim(&mut rig, honest, 3, &content(3));
-    has_no_more(&mut rig, honest, 3);
+    rig.has_state(honest, [3], HaveState::Gone);
     for sequence in 1_000..2_000 {
         own_claim(&mut rig, liar, sequence, &content(3));
         rig.advance(50);
@@ -286,7 +285,7 @@ fn whoever_is_late_to_notice_that_a_stream_began_anew_is_not_banned() {
     rig.playlist((1_000..1_020).map(rig::segment).collect(), true);
     rig.playlist((0..20).map(rig::segment).collect(), true);
     own_claim(&mut rig, peers[0], 3, &content(77));
-    has_no_more(&mut rig, peers[0], 3);
+    rig.has_state(peers[0], [3], HaveState::Gone);
     rig.playhead(0, 2_000);
     rig.want(3);
     rig.advance(5_000);

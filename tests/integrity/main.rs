@@ -11,7 +11,7 @@ use hlswarm::id::{ByteRange, Digest, SegmentKey};
 use hlswarm::integrity::claims::origin_of;
 use hlswarm::integrity::sidecar::{self, Batch, Record, SignedBatch};
 use hlswarm::integrity::{BLOCK_BYTES, block_digest, key_id, root, segment_digest, stream_id};
-use hlswarm::wire::{Claim, Frame, HaveEntry, HaveState, RefuseReason};
+use hlswarm::wire::{Claim, Frame, HaveState, RefuseReason};
 use rig::{Fetch, Remote, Rig, SEGMENT_BYTES, content, key, track};
 use serde_json::json;
 
@@ -90,12 +90,6 @@ fn claim(rig: &mut Rig, remote: Remote, sequence: u64, bytes: &[u8], origin: u64
 
 fn own_claim(rig: &mut Rig, remote: Remote, sequence: u64, bytes: &[u8]) {
     claim(rig, remote, sequence, bytes, origin_of(remote.peer));
-}
-
-/// A peer takes back that it has a segment; what it said of its digest stays said.
-fn has_no_more(rig: &mut Rig, remote: Remote, sequence: u64) {
-    let gone = HaveEntry { key: key(sequence), state: HaveState::Gone };
-    rig.say(remote, &Frame::HaveDelta { entries: vec![gone] });
 }
 
 fn is_spot(fetch: &Fetch) -> bool {

@@ -15,7 +15,8 @@ use hlswarm::id::{
 use hlswarm::integrity::block_digest;
 use hlswarm::time::{Span, Time};
 use hlswarm::wire::{
-    Capabilities, DataHead, Frame, HaveState, Interest, decode, encode, encode_data_head, is_data_frame,
+    Capabilities, DataHead, Frame, HaveEntry, HaveState, Interest, decode, encode, encode_data_head,
+    is_data_frame,
 };
 use serde_json::{Value, json};
 
@@ -386,11 +387,21 @@ impl Rig {
 
     /// A peer says that it has these segments.
     pub fn has(&mut self, remote: Remote, sequences: impl IntoIterator<Item = u64>) {
-        let entries = sequences
-            .into_iter()
-            .map(|sequence| hlswarm::wire::HaveEntry { key: key(sequence), state: HaveState::Loaded })
-            .collect();
-        self.say(remote, &Frame::HaveDelta { entries });
+        self.has_state(remote, sequences, HaveState::Loaded);
+    }
+
+    /// A peer says how it stands with these segments.
+    pub fn has_state(&mut self, remote: Remote, sequences: impl IntoIterator<Item = u64>, state: HaveState) {
+        let entry = |sequence| HaveEntry { key: key(sequence), state };
+        self.say(remote, &Frame::HaveDelta { entries: sequences.into_iter().map(entry).collect() });
+    }
+
+    /// Whether some peer was told that a segment is in this state.
+    pub fn told(&self, sequence: u64, state: HaveState) -> bool {
+        let entry = HaveEntry { key: key(sequence), state };
+        self.sent
+            .iter()
+            .any(|(_, frame)| matches!(frame, Frame::HaveDelta { entries } if entries.contains(&entry)))
     }
 
     /// A peer serves a request: `bytes` from where it was asked, of a segment of `total`.

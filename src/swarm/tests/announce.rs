@@ -5,6 +5,11 @@ use crate::wire::{Claim, Frame, HaveState, Interest, bitmap};
 
 const LOADED: HaveState = HaveState::Loaded;
 
+/// The segments of a bitmap whose first bit stands for `first`.
+fn sequences(first: u64, loaded: &[u8]) -> Vec<u64> {
+    bitmap::ones(loaded).map(|bit| first + bit as u64).collect()
+}
+
 #[test]
 fn the_first_change_goes_out_at_once_and_the_next_are_gathered() {
     let mut node = Node::linked();
@@ -55,8 +60,7 @@ fn a_new_peer_is_told_everything() {
     let Frame::Have { track: TrackId(7), discontinuity: 0, first_sequence, loaded } = first else {
         panic!("{first:?}")
     };
-    let sequences: Vec<u64> = bitmap::ones(loaded).map(|bit| first_sequence + bit as u64).collect();
-    assert_eq!(sequences, [100, 103, 1000]);
+    assert_eq!(sequences(*first_sequence, loaded), [100, 103, 1000]);
     assert!(matches!(second, Frame::Have { track: TrackId(8), discontinuity: 2, first_sequence: 0, .. }));
     assert_eq!(*marks, delta(&[(1001, HaveState::FetchingHttp)]));
     assert_eq!(*told, interest);
@@ -99,7 +103,7 @@ fn a_claim_says_that_the_segment_is_there_and_nothing_says_so_again() {
     node.say(2, &hello(8));
     let frames = node.frames_on(2);
     let [_, Frame::Have { first_sequence, loaded, .. }] = &frames[..] else { panic!("{frames:?}") };
-    assert_eq!(bitmap::ones(loaded).map(|bit| first_sequence + bit as u64).collect::<Vec<_>>(), [1]);
+    assert_eq!(sequences(*first_sequence, loaded), [1]);
     node.set(key(1), HaveState::Gone);
     node.wait(0);
     assert_eq!(node.frames_on(1), [delta(&[(1, HaveState::Gone)])]);

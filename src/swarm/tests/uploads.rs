@@ -54,14 +54,12 @@ fn what_has_left_is_asked_after_an_upload_and_not_before_the_next() {
     for sequence in 1..=20 {
         node.store.put(key(sequence), Some(120_000), 120_000);
         node.say(1, &request(sequence as u32, key(sequence)));
-        let sent = node.sent_on(1);
-        let bytes: u32 =
-            sent.iter().map(|sent| if let Sent::Data { len, .. } = sent { *len } else { 0 }).sum();
+        let (bytes, ping, _) = take_sent(&mut node);
         assert_eq!(bytes, 120_000, "request {sequence}");
-        if let Some(Sent::Control(Frame::Ping { nonce })) = sent.last() {
+        if let Some(nonce) = ping {
             pings += 1;
             node.wait(30);
-            node.say(1, &Frame::Pong { nonce: *nonce });
+            node.say(1, &Frame::Pong { nonce });
         }
         node.wait(500);
     }
