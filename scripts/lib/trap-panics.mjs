@@ -11,8 +11,8 @@ import { cutStretches, stretchesBefore } from "./wasm-code.mjs";
 const [CUSTOM, TYPES, IMPORTS, FUNCTIONS, EXPORTS, CODE, DATA] = [0, 1, 2, 3, 7, 10, 11];
 
 /**
- * Functions of the standard library that never return, by their names as the linker has them, and those of wasm-bindgen that
- * throw: where an object is used while it is in use, or a closure after its end.
+ * Functions of the standard library that never return, by their names as the linker has them, and that of wasm-bindgen which
+ * throws: where an object is used while it is in use, or a closure after its end.
  */
 const PANICS = [
   /\d+panicking(?!\d+panic_count)/,

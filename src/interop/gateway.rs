@@ -165,14 +165,11 @@ impl Gateway {
         // Our own frames are sound.
         let Ok(frame) = decode(frame, u32::MAX) else { return Vec::new() };
         match frame {
-            Frame::Have { .. } | Frame::HaveDelta { .. } | Frame::Claim(_) => {
-                if self.setup.shares {
-                    self.announce_at.get_or_insert(now);
-                }
-                Vec::new()
-            }
-            // Our side ceases to serve, or begins: what it says it has is another list then.
-            Frame::Extension { kind: SHARING, .. } => {
+            // When our side ceases to serve, or begins, what it says it has is another list.
+            Frame::Have { .. }
+            | Frame::HaveDelta { .. }
+            | Frame::Claim(_)
+            | Frame::Extension { kind: SHARING, .. } => {
                 if self.setup.shares {
                     self.announce_at.get_or_insert(now);
                 }
