@@ -91,9 +91,7 @@ impl Swarm {
                     && let Some(peer) = self.peer_mut(link)
                 {
                     peer.have.replace(track, discontinuity, first_sequence, &loaded);
-                    if peer.is_ready() {
-                        out.notice(SwarmNotice::HaveChanged { link });
-                    }
+                    peer.have_changed(out);
                 }
                 Ok(())
             }
@@ -150,9 +148,7 @@ impl Swarm {
                     && let [on @ (0 | 1)] = body[..]
                 {
                     peer.uploads = on == 1;
-                    if peer.is_ready() {
-                        out.notice(SwarmNotice::HaveChanged { link });
-                    }
+                    peer.have_changed(out);
                 }
                 Ok(())
             }
@@ -186,8 +182,8 @@ impl Swarm {
             for entry in entries {
                 changed |= peer.have.apply(*entry, now + MARK_LIFETIME);
             }
-            if changed && peer.is_ready() {
-                out.notice(SwarmNotice::HaveChanged { link });
+            if changed {
+                peer.have_changed(out);
             }
         }
     }

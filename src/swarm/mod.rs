@@ -210,8 +210,8 @@ impl Swarm {
                 }
                 None => {}
             }
-            if peer.have.expire(now) && peer.is_ready() {
-                out.notice(SwarmNotice::HaveChanged { link: peer.link });
+            if peer.have.expire(now) {
+                peer.have_changed(out);
             }
             for transfer in peer.down.overdue(now, self.longest_download, &self.limits) {
                 peer.give_up(now, transfer, &self.limits, out);

@@ -5,7 +5,7 @@ use crate::id::{LinkId, PeerId, SegmentKey, TransferId};
 use crate::time::{Span, Time};
 use crate::wire::{HaveState, Interest};
 
-use super::api::{Close, PeerView};
+use super::api::{Close, PeerView, SwarmNotice, SwarmOut};
 use super::buckets::TokenBucket;
 use super::downloads::Downloads;
 use super::have_map::HaveMap;
@@ -122,6 +122,13 @@ impl Peer {
 
     pub(super) fn is_ready(&self) -> bool {
         self.phase == Phase::Ready
+    }
+
+    /// Tells the engine that what a ready peer has is different now.
+    pub(super) fn have_changed(&self, out: &mut SwarmOut<'_>) {
+        if self.is_ready() {
+            out.notice(SwarmNotice::HaveChanged { link: self.link });
+        }
     }
 
     pub(super) fn has_greeted(&self) -> bool {

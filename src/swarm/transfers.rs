@@ -190,8 +190,8 @@ impl Swarm {
             }
             peer.have.apply(HaveEntry { key, state: HaveState::Gone }, now);
         }
-        if peer.is_ready() && matches!(reason, RefuseReason::NotSharing | RefuseReason::Absent) {
-            out.notice(SwarmNotice::HaveChanged { link });
+        if matches!(reason, RefuseReason::NotSharing | RefuseReason::Absent) {
+            peer.have_changed(out);
         }
         Ok(())
     }
