@@ -15,9 +15,11 @@ const INTERVAL: Span = Span::from_millis(100);
 const GONE_INTERVAL: Span = Span::from_secs(4);
 /// Between two tellings of where the player is.
 const INTEREST_INTERVAL: Span = Span::from_millis(250);
-/// The same where only the playhead moved: it decides nothing that the next segment asked for, which comes as often,
-/// would not tell in time. Each telling is a task of every peer's page.
-const PLAYING_INTERVAL: Span = Span::from_secs(5);
+/// The same where the player only went on by less than [`FAR`]: it decides nothing, as peers count who will want a segment
+/// soon with those who want it. Each telling is a task of every peer's page.
+const MOVED_INTERVAL: Span = Span::from_secs(8);
+/// Segments that a player goes on by until peers are told at once.
+const FAR: u64 = 4;
 /// How long a peer believes that we are fetching something unless it is told again.
 pub(super) const MARK_LIFETIME: Span = Span::from_secs(10);
 /// How often it is told again.
@@ -167,8 +169,9 @@ impl Announcer {
     fn interest_due(&self) -> Option<Time> {
         let interest = self.interest?;
         let Some((told, at)) = self.interest_told else { return Some(Time::ZERO) };
-        let moved_only = Interest { playing_sequence: told.playing_sequence, ..interest } == told;
-        (told != interest).then(|| at + if moved_only { PLAYING_INTERVAL } else { INTEREST_INTERVAL })
+        let same = (told.track, told.serves) == (interest.track, interest.serves);
+        let moved_only = same && interest.wanted_sequence.wrapping_sub(told.wanted_sequence) < FAR;
+        (told != interest).then(|| at + if moved_only { MOVED_INTERVAL } else { INTEREST_INTERVAL })
     }
 
     /// When [`Announcer::due`] will have something to say.

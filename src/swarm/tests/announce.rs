@@ -234,7 +234,7 @@ fn interest_is_told_a_few_times_a_second_at_most() {
     let mut node = Node::linked();
     for step in 0..100_u64 {
         let interest =
-            Interest { track: TrackId(7), playing_sequence: step, wanted_sequence: step + 9, serves: 2 };
+            Interest { track: TrackId(7), playing_sequence: step, wanted_sequence: 4 * step, serves: 2 };
         node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
         node.wait(10);
     }
@@ -251,10 +251,10 @@ fn interest_is_told_a_few_times_a_second_at_most() {
 }
 
 #[test]
-fn a_playhead_that_moves_is_told_with_the_next_segment_asked_for_or_soon() {
+fn a_player_that_goes_on_is_told_when_it_went_far_or_has_for_a_while() {
     let mut node = Node::linked();
-    let mut tell = |playing_sequence, wanted_sequence, wait_ms| {
-        let interest = Interest { track: TrackId(7), playing_sequence, wanted_sequence, serves: 2 };
+    let mut tell = |playing_sequence, wanted_sequence, serves, wait_ms| {
+        let interest = Interest { track: TrackId(7), playing_sequence, wanted_sequence, serves };
         node.with(|swarm, now, _, _, _| swarm.set_interest(now, interest));
         node.wait(wait_ms);
         let sent = node.sent_on(1).into_iter();
@@ -264,9 +264,11 @@ fn a_playhead_that_moves_is_told_with_the_next_segment_asked_for_or_soon() {
         });
         told.collect::<Vec<u64>>()
     };
-    assert_eq!(tell(1, 9, 1000), [1]);
-    assert_eq!(tell(2, 9, 3000), Vec::<u64>::new());
-    assert_eq!(tell(2, 10, 1000), [2]);
-    assert_eq!(tell(3, 10, 3500), Vec::<u64>::new());
-    assert_eq!(tell(3, 10, 1000), [3]);
+    assert_eq!(tell(1, 9, 2, 1000), [1]);
+    assert!(tell(2, 10, 2, 3000).is_empty(), "a step");
+    assert!(tell(3, 12, 2, 3500).is_empty(), "and another");
+    assert_eq!(tell(3, 12, 2, 1000), [3], "after a while");
+    assert_eq!(tell(4, 16, 2, 100), [4], "four at once");
+    assert_eq!(tell(5, 15, 2, 300), [5], "one back");
+    assert_eq!(tell(6, 15, 4, 300), [6], "more places for uploads");
 }
