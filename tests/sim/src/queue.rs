@@ -112,8 +112,9 @@ pub(crate) struct Entry {
 }
 
 impl Entry {
-    fn order(&self) -> (u64, ActorId, ActorId, u32) {
-        (self.at_us, self.target, self.source, self.number)
+    /// Actor by actor, each in the order of time.
+    fn order(&self) -> (ActorId, u64, ActorId, u32) {
+        (self.target, self.at_us, self.source, self.number)
     }
 }
 
@@ -138,87 +139,75 @@ impl Ord for Entry {
     }
 }
 
-/// Events by time: the bucket at hand, sorted, with a small heap for what still comes into it; unsorted buckets for the
-/// near future; a map for the rest. One big heap would touch cold memory at each of the hundreds of millions of events.
+/// Events by windows of time. Within one, actors do not touch each other, so that each handles all its events in one go
+/// while its state is at hand: with thousands of viewers the memory that each event touches is what takes the time.
 pub(crate) struct Queue {
-    bucket_us: u64,
-    /// Number of the bucket that `near` and `late` hold.
+    window_us: u64,
+    /// The first window that may hold events.
     current: u64,
-    /// The last one is the earliest.
-    near: Vec<Entry>,
-    late: BinaryHeap<Entry>,
+    /// The windows of the near future, each without order.
     ring: Vec<Vec<Entry>>,
     in_ring: usize,
     far: BTreeMap<u64, Vec<Entry>>,
+    /// What the actor at hand has yet to do in this window.
+    turn: BinaryHeap<Entry>,
 }
 
 const RING: u64 = 1024;
 
 impl Queue {
-    pub(crate) fn new(bucket_us: u64) -> Queue {
+    pub(crate) fn new(window_us: u64) -> Queue {
         Queue {
-            bucket_us: bucket_us.max(1),
+            window_us: window_us.max(1),
             current: 0,
-            near: Vec::new(),
-            late: BinaryHeap::new(),
             ring: (0..RING).map(|_| Vec::new()).collect(),
             in_ring: 0,
             far: BTreeMap::new(),
+            turn: BinaryHeap::new(),
         }
     }
 
+    /// Adds an event: of a later window, or of this one for the actor at hand.
     pub(crate) fn push(&mut self, entry: Entry) {
-        let bucket = entry.at_us / self.bucket_us;
-        if bucket <= self.current {
-            self.late.push(entry);
-        } else if bucket - self.current < RING {
-            self.ring[(bucket % RING) as usize].push(entry);
+        let window = entry.at_us / self.window_us;
+        if window < self.current {
+            self.turn.push(entry);
+        } else if window - self.current < RING {
+            self.ring[(window % RING) as usize].push(entry);
             self.in_ring += 1;
         } else {
-            self.far.entry(bucket).or_default().push(entry);
+            self.far.entry(window).or_default().push(entry);
         }
     }
 
-    /// The time of the earliest event.
+    /// When the window of the earliest event begins.
     pub(crate) fn next_us(&mut self) -> Option<u64> {
-        while self.is_bucket_empty() {
-            self.advance()?;
+        let mut first = self.far.first_key_value().map(|(&window, _)| window);
+        if self.in_ring > 0 {
+            let near = (self.current..).find(|window| !self.ring[(window % RING) as usize].is_empty());
+            first = first.into_iter().chain(near).min();
         }
-        let times = [self.near.last(), self.late.peek()].into_iter().flatten().map(|entry| entry.at_us);
-        times.min()
+        first.map(|window| window * self.window_us)
     }
 
-    /// The earliest event, if it is before `end_us`.
-    pub(crate) fn pop_before(&mut self, end_us: u64) -> Option<Entry> {
-        if self.is_bucket_empty() && (self.current + 1) * self.bucket_us >= end_us {
-            return None;
+    /// The events of the window that begins at `start_us`, actor by actor, the first one last. From now on what is pushed
+    /// for this window is for [`Queue::own`].
+    pub(crate) fn take(&mut self, start_us: u64, room: &mut Vec<Entry>) {
+        let window = start_us / self.window_us;
+        // What was in use before becomes room for a later window.
+        std::mem::swap(room, &mut self.ring[(window % RING) as usize]);
+        self.in_ring -= room.len();
+        if let Some(more) = self.far.remove(&window) {
+            room.extend(more);
         }
-        if self.next_us()? >= end_us {
-            return None;
-        }
+        self.current = window + 1;
+        room.sort_unstable();
+    }
+
+    /// The earliest thing that an actor set itself to do in this very window, if it comes before `other`.
+    pub(crate) fn own(&mut self, other: Option<&Entry>) -> Option<Entry> {
         // The order of entries is reversed: the greater one is earlier.
-        if self.late.peek() > self.near.last() { self.late.pop() } else { self.near.pop() }
-    }
-
-    fn is_bucket_empty(&self) -> bool {
-        self.near.is_empty() && self.late.is_empty()
-    }
-
-    fn advance(&mut self) -> Option<()> {
-        if self.in_ring == 0 {
-            let (&bucket, _) = self.far.first_key_value()?;
-            self.current = bucket;
-        } else {
-            self.current += 1;
-        }
-        // What was in use before becomes room for a later bucket.
-        std::mem::swap(&mut self.near, &mut self.ring[(self.current % RING) as usize]);
-        self.in_ring -= self.near.len();
-        if let Some(bucket) = self.far.remove(&self.current) {
-            self.near.extend(bucket);
-        }
-        self.near.sort_unstable();
-        Some(())
+        if self.turn.peek() > other { self.turn.pop() } else { None }
     }
 }
 
@@ -241,15 +230,39 @@ mod tests {
             push(&mut queue, &mut expected, 0, number);
         }
         let mut seen = Vec::new();
-        while let Some(at_us) = queue.next_us() {
-            assert!(queue.pop_before(at_us).is_none());
-            let entry = queue.pop_before(at_us + 1).expect("the event just announced");
-            seen.push(entry.at_us);
-            if seen.len() < 500 {
-                push(&mut queue, &mut expected, entry.at_us, 500 + seen.len() as u32);
+        let mut window = Vec::new();
+        while let Some(start_us) = queue.next_us() {
+            queue.take(start_us, &mut window);
+            while let Some(entry) = queue.own(window.last()).or_else(|| window.pop()) {
+                assert!((start_us..start_us + 5_000).contains(&entry.at_us));
+                seen.push(entry.at_us);
+                if seen.len() < 500 {
+                    push(&mut queue, &mut expected, entry.at_us, 500 + seen.len() as u32);
+                }
             }
         }
         expected.sort_unstable();
         assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn an_actor_does_all_that_a_window_holds_for_it_before_the_next_one() {
+        let mut queue = Queue::new(1_000);
+        let entry = |target, at_us| Entry { at_us, target, source: 9, number: 0, event: Event::EngineTimer };
+        for (target, at_us) in [(2, 100), (1, 900), (2, 1_500), (1, 200), (2, 50)] {
+            queue.push(entry(target, at_us));
+        }
+        let mut seen = Vec::new();
+        let mut window = Vec::new();
+        queue.take(0, &mut window);
+        while let Some(next) = queue.own(window.last()).or_else(|| window.pop()) {
+            seen.push((next.target, next.at_us));
+            if next.at_us == 200 {
+                queue.push(entry(1, 950));
+                queue.push(entry(1, 1_100));
+            }
+        }
+        assert_eq!(seen, [(1, 200), (1, 900), (1, 950), (2, 50), (2, 100)]);
+        assert_eq!(queue.next_us(), Some(1_000));
     }
 }

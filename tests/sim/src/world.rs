@@ -123,6 +123,8 @@ struct Lane {
     number: usize,
     lanes: usize,
     queue: Queue,
+    /// The events of the window at hand.
+    window: Vec<Entry>,
     /// Events for actors of other lanes, sent when the window ends.
     outboxes: Vec<Vec<Entry>>,
     actors: Vec<Seat>,
@@ -303,6 +305,7 @@ impl Lane {
             number,
             lanes,
             queue: Queue::new(world.lookahead_us),
+            window: Vec::new(),
             outboxes: (0..lanes).map(|_| Vec::new()).collect(),
             actors: actors.collect(),
             failures: Vec::new(),
@@ -322,7 +325,7 @@ impl Lane {
 
     fn run(&mut self, world: &World, shared: &Shared, end_us: u64) {
         for turn in 0usize.. {
-            // Everybody says when its next event is; the window begins at the earliest.
+            // Everybody says when its next window with events begins; the earliest is next.
             let next_us = self.queue.next_us().unwrap_or(u64::MAX);
             shared.next_us[turn % 2].fetch_min(next_us, Ordering::AcqRel);
             shared.barrier.wait();
@@ -331,9 +334,11 @@ impl Lane {
             if start_us >= end_us || failed {
                 return self.finish(world, start_us.min(end_us));
             }
-            let window_end = (start_us + world.lookahead_us).min(end_us);
-            while let Some(entry) = self.queue.pop_before(window_end) {
-                self.step(world, entry);
+            self.queue.take(start_us, &mut self.window);
+            while let Some(entry) = self.queue.own(self.window.last()).or_else(|| self.window.pop()) {
+                if entry.at_us < end_us {
+                    self.step(world, entry);
+                }
             }
             for (target, outbox) in self.outboxes.iter_mut().enumerate() {
                 if !outbox.is_empty() {
