@@ -4,7 +4,7 @@ mod rig;
 
 use hlswarm::engine::Input;
 use hlswarm::id::RequestId;
-use hlswarm::wire::Frame;
+use hlswarm::wire::{Frame, RefuseReason};
 use rig::{Asked, Rig, SEGMENT_BYTES, quiet};
 use serde_json::json;
 
@@ -55,6 +55,21 @@ fn who_has_enough_to_play_fetches_nothing_ahead() {
         rig.want(next);
         assert_eq!(rig.take_asked().len(), asked, "with {buffered_ms} ms to play");
     }
+}
+
+#[test]
+fn a_busy_peer_is_asked_again_though_nothing_else_happens() {
+    let (mut rig, peers) = Rig::connected(json!({}), 1);
+    rig.playhead(0, 28_000);
+    rig.has(peers[0], [7]);
+    rig.want(7);
+    let asked = rig.take_asked();
+    let [Asked { transfer, .. }] = asked[..] else { panic!("{asked:?}") };
+    rig.say(peers[0], &Frame::Refuse { transfer, reason: RefuseReason::Busy });
+    rig.advance(600);
+    assert!(rig.take_asked().is_empty(), "not at once");
+    rig.advance(600);
+    assert_eq!(rig.take_asked().len(), 1);
 }
 
 #[test]

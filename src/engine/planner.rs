@@ -293,7 +293,8 @@ impl Engine {
             }
             Choice::Http(_) if http_blocked && queued.ahead_of_want == 0 => self.fail_blocked(queued.key),
             Choice::Http(reason) => self.choose_http(queued, reason),
-            Choice::Wait(wait) => self.plan_again_in(wait),
+            // A peer that was busy may be asked again before, though nothing else happens, as while the player is paused.
+            Choice::Wait(wait) => self.plan_again_in(wait.min(Span::from_secs(1))),
             Choice::Idle => {}
         }
     }
