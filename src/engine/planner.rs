@@ -10,7 +10,8 @@ use crate::config::Coordination;
 use crate::id::SegmentKey;
 use crate::schedule::download::Download;
 use crate::schedule::policy::{
-    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, Progress, Review, View,
+    self, CONNECT_GRACE, CONNECT_PATIENCE, Choice, Company, HttpReason, Item, PARTS_OF_SLOT, Progress,
+    Review, View,
 };
 use crate::time::{Span, Time};
 
@@ -275,7 +276,11 @@ impl Engine {
             duration: queued.duration,
             expected_bytes: queued.expected_bytes,
             missing_for: self.now.since(since.max(self.company_since)),
-            slot: if announced { 0 } else { self.election_slot(queued.key) + u32::from(is_new) },
+            slot: if announced {
+                0
+            } else {
+                self.election_slot(queued.key) + u32::from(is_new) * PARTS_OF_SLOT
+            },
             http_blocked,
             announced,
             peer_span: best.map(|(_, span)| span),

@@ -4,7 +4,7 @@ use crate::config::Coordination;
 use crate::id::{LinkId, SegmentKey};
 use crate::integrity::BLOCK_BYTES;
 use crate::schedule::election::{self, Sight};
-use crate::schedule::policy::{PREFETCH_SEGMENTS, PeerSpan};
+use crate::schedule::policy::{PARTS_OF_SLOT, PREFETCH_SEGMENTS, PeerSpan};
 use crate::schedule::throughput::span_for;
 use crate::swarm::is_strong;
 use crate::time::Span;
@@ -156,7 +156,7 @@ impl Engine {
         self.signal.swarm_size().unwrap_or(0) as usize <= (self.swarm.ready_count() + 1) * 2
     }
 
-    /// Our place in the order of those who might fetch a segment that nobody has.
+    /// How many [`PARTS_OF_SLOT`] we leave a segment that nobody has to those who are before us in the order.
     pub(super) fn election_slot(&self, key: SegmentKey) -> u32 {
         let own = election::score(&self.own, &key);
         // Players tell where their main track is; separate audio is numbered alike as a rule.
@@ -186,6 +186,9 @@ impl Engine {
             let ready = self.swarm.ready_count() as u64;
             ((u64::from(swarm) * u64::from(seen) / (ready + 1)) as u32).max(seen)
         };
-        election::slot(own, own_strong, &sight)
+        // Players ask in a rhythm. Were all turns as far apart, two could come in step with it, segment after segment, so that
+        // each begins before it hears of the other.
+        let parts = PARTS_OF_SLOT + own as u32 % (PARTS_OF_SLOT / 2);
+        election::slot(own, own_strong, &sight) * parts
     }
 }

@@ -24,6 +24,8 @@ pub const PREFETCH_SEGMENTS: u32 = 2;
 const AMPLE: Span = Span::from_secs(25);
 /// The narrowest election slot: an announcement needs about this long to reach the neighbours.
 const NARROWEST_SLOT: Span = Span::from_millis(150);
+/// Turns are told in so many parts of an election slot.
+pub const PARTS_OF_SLOT: u32 = 128;
 /// How often a download that is close to its deadline is looked at.
 const CLOSE_LOOK: Span = Span::from_millis(200);
 /// Without any measurement HTTP is taken to fetch a segment in this fraction of its duration.
@@ -72,7 +74,7 @@ pub struct Item {
     pub expected_bytes: Option<u64>,
     /// How long it has been known to be missing.
     pub missing_for: Span,
-    /// Our election slot for it.
+    /// How long it is left to those who are before us in the election, in [`PARTS_OF_SLOT`].
     pub slot: u32,
     /// Whether HTTP failed for it less than `httpFailedSegmentTimeout` ago.
     pub http_blocked: bool,
@@ -223,7 +225,7 @@ impl View<'_> {
         if self.loader.coordination == Coordination::Neighbourhood && item.slot > 0 && !required {
             return otherwise;
         }
-        let turn = slot_width(self.loader, slack) * item.slot;
+        let turn = slot_width(self.loader, slack) * item.slot / PARTS_OF_SLOT;
         match turn.saturating_sub(item.missing_for) {
             Span::ZERO if !item.http_blocked => Choice::Http(HttpReason::Elected),
             Span::ZERO => otherwise,

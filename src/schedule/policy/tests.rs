@@ -87,11 +87,11 @@ fn p2p_download_max_priority_bounds_peers() {
 #[test]
 fn only_the_elected_fetches_and_the_others_take_their_turn() {
     assert_eq!(choose(Company::Connected, item()), Choice::Http(HttpReason::Elected));
-    let second = Item { slot: 1, ..item() };
+    let second = Item { slot: PARTS_OF_SLOT, ..item() };
     assert_eq!(choose(Company::Connected, second), Choice::Wait(SECOND));
-    let third = Item { slot: 2, missing_for: SECOND, ..item() };
+    let third = Item { slot: 2 * PARTS_OF_SLOT, missing_for: SECOND, ..item() };
     assert_eq!(choose(Company::Connected, third), Choice::Wait(SECOND));
-    let its_turn = Item { slot: 2, missing_for: SECOND * 2, ..item() };
+    let its_turn = Item { slot: 2 * PARTS_OF_SLOT, missing_for: SECOND * 2, ..item() };
     assert_eq!(choose(Company::Connected, its_turn), Choice::Http(HttpReason::Elected));
     let announced = Item { announced: true, ..its_turn };
     assert!(matches!(choose(Company::Connected, announced), Choice::Wait(_)));
@@ -100,13 +100,13 @@ fn only_the_elected_fetches_and_the_others_take_their_turn() {
 #[test]
 fn the_draw_interval_is_the_width_of_a_turn() {
     let loader = LoaderConfig { http_download_probability_interval: 300, ..LoaderConfig::default() };
-    let second = Item { slot: 1, ..item() };
+    let second = Item { slot: PARTS_OF_SLOT, ..item() };
     assert_eq!(choose_with(&loader, Company::Connected, second), Choice::Wait(Span::from_millis(300)));
 }
 
 #[test]
 fn turns_shrink_when_time_is_short() {
-    let hurried = Item { slot: 1, need_in: SECOND * 2700 / 1000, priority: 1, ..item() };
+    let hurried = Item { slot: PARTS_OF_SLOT, need_in: SECOND * 2700 / 1000, priority: 1, ..item() };
     let Choice::Wait(wait) = choose(Company::Connected, hurried) else { panic!("not its turn yet") };
     assert_eq!(wait, Span::from_millis(200), "a sixth of the slack of 1.2 s");
 }
