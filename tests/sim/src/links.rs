@@ -312,7 +312,8 @@ impl Viewer {
         }
     }
 
-    /// The engine closes a link. Control frames that wait are still sent, segment bytes are not.
+    /// The engine closes a link. Control frames that wait are still sent, but for those behind segment bytes: these have not
+    /// left, and nothing overtakes them.
     pub(crate) fn close_link(&mut self, link: u32, ctx: &mut Ctx<'_>) {
         let Some(mut state) = self.links.remove(link) else {
             return ctx.fail(format!("link {link} is closed already"));
@@ -322,10 +323,8 @@ impl Viewer {
             let silence = (ctx.world.scenario.ice.fail_after_s * 1e6) as u64;
             return ctx.send(peer.0, silence, Event::PeerLost { link: peer.1 });
         }
-        while let Some(message) = state.queue.pop_front() {
-            if message.is_control() {
-                transmit(&mut state, peer, message, 0, ctx);
-            }
+        while let Some(message) = state.queue.pop_front().filter(Message::is_control) {
+            transmit(&mut state, peer, message, 0, ctx);
         }
         let delay = (state.last_arrival_us.saturating_sub(ctx.now_us)).max(state.delay_us);
         ctx.send(peer.0, delay, Event::PeerClosed { link: peer.1 });
