@@ -1,13 +1,13 @@
 //! Who fetches a segment that nobody has.
 //!
 //! Every viewer computes the same 64-bit score for each pair of viewer and segment (rendezvous hashing). The lowest
-//! score fetches at once; the others wait one *slot* each, in the order of their scores, and stand down as soon as
-//! they hear of a fetch. How long a slot is differs from one viewer and segment to the next. With the whole swarm in sight the slot is the viewer's exact rank. In a larger swarm only
-//! neighbours are in sight, and "lowest among the neighbours" would elect one viewer per neighbourhood: N/(d+1) of
-//! them. So a score is also held against the swarm's size, which the tracker tells: the viewer whose score lies
-//! under [`EXPECTED_FETCHERS`]/N of the whole range is in slot 0, and each further slot doubles that share. A
-//! fetch's announcement crosses the swarm in a few hops while the next slot waits, so the expected number of
-//! fetches stays near a small constant however large the swarm is.
+//! score fetches at once; the others wait one *slot* each, in the order of their scores, and stand down as soon as they
+//! hear of a fetch. How long a slot is differs from one viewer and segment to the next. With the whole swarm in sight
+//! the slot is the viewer's exact rank. In a larger swarm only neighbours are in sight, and "lowest among the
+//! neighbours" would elect one viewer per neighbourhood: N/(d+1) of them. So a score is also held against the swarm's
+//! size, which the tracker tells: the viewer whose score lies under [`EXPECTED_FETCHERS`]/N of the whole range is in
+//! slot 0, and each further slot doubles that share. A fetch's announcement crosses the swarm in a few hops while the
+//! next slot waits, so the expected number of fetches stays near a small constant however large the swarm is.
 //!
 //! How fast a segment spreads depends on who has it first. Viewers tell how many others their uplink can serve at a
 //! time; those who can serve many are ranked before all others.
