@@ -25,6 +25,9 @@ const TRACKER_GRACE: Span = Span::from_secs(2);
 const SNAPSHOT_GRACE: Span = Span::from_millis(500);
 /// Downloads from peers are looked after so often.
 const LOOK_AFTER: Span = Span::from_millis(300);
+/// What waits is looked at so often: a peer that was busy may be asked again before its time has come, though nothing else
+/// happens, as while the player is paused.
+const LOOK_AGAIN: Span = Span::from_secs(1);
 /// What HTTP may take beyond twice the expected time before it counts as slow.
 const PATIENCE: Span = Span::from_millis(500);
 /// Who has met the first peer so lately lets others fetch first: links to all of them do not come up at once.
@@ -298,8 +301,7 @@ impl Engine {
             }
             Choice::Http(_) if http_blocked && queued.ahead_of_want == 0 => self.fail_blocked(queued.key),
             Choice::Http(reason) => self.choose_http(queued, reason),
-            // A peer that was busy may be asked again before, though nothing else happens, as while the player is paused.
-            Choice::Wait(wait) => self.plan_again_in(wait.min(Span::from_secs(1))),
+            Choice::Wait(wait) => self.plan_again_in(wait.min(LOOK_AGAIN)),
             Choice::Idle => {}
         }
     }
