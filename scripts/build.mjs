@@ -136,7 +136,7 @@ function buildWasm({ glue: name, features }) {
   ]);
   const glue = at("pkg", `${name}.js`);
   const short = shortenNames(readFileSync(wasm), readFileSync(glue, "utf8"));
-  writeFileSync(wasm, arrangeWasm(short.wasm));
+  writeFileSync(wasm, arrangeWasm(short.wasm, brotliSize));
   writeFileSync(glue, trimGlue(short.glue));
 }
 

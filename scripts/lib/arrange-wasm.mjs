@@ -9,16 +9,27 @@ const [CUSTOM, TYPES, IMPORTS, FUNCTIONS, EXPORTS, START, ELEMENTS, CODE] = [0, 
 /** What stands in front of a function's number in an element segment of the kind that is known here. */
 const PLAIN_SEGMENT = 0;
 
+/** Orders that are tried: how well one compresses differs by some hundred bytes, and nothing tells beforehand. */
+const TRIES = 16;
+
 /**
  * Puts functions and locals into an order that compresses well.
  *
  * @param {Uint8Array} wasm a module without custom sections that name functions by number
+ * @param {(wasm: Buffer) => number} sizeOf how large a module is when compressed
  * @returns {Buffer} the module, which does the same
  */
-export function arrangeWasm(wasm) {
-  const { imported, parameters, types, bodies } = survey(wasm);
-  const shortened = bodies.map((body, i) => arrangeLocals(body, parameters[types[i]]));
-  const order = chainAlike(shortened);
+export function arrangeWasm(wasm, sizeOf) {
+  const found = survey(wasm);
+  const shortened = found.bodies.map((body, i) => arrangeLocals(body, found.parameters[found.types[i]]));
+  const tries = chainsAlike(shortened, TRIES).map((order) => {
+    const arranged = inOrder(wasm, { ...found, shortened, order });
+    return { arranged, size: sizeOf(arranged) };
+  });
+  return tries.reduce((best, next) => (next.size < best.size ? next : best)).arranged;
+}
+
+function inOrder(wasm, { imported, types, shortened, order }) {
   const moved = new Map(order.map((from, to) => [imported + from, imported + to]));
   const numberOf = (index) => moved.get(index) ?? index;
   return mapSections(wasm, (id, content, whole) => {
@@ -39,9 +50,16 @@ const PIECE_BYTES = 4;
 /** Pieces that more functions have are in every neighbourhood anyhow. */
 const MAX_SHARERS = 400;
 
-/** An order in which each function is followed by the one, of those that are left, with which it shares most. */
-function chainAlike(bodies) {
+/** Counted beside a function's own pieces, so that a short one does not come before a long one that fits nearly as well. */
+const SHORT_PIECES = 20;
+
+/**
+ * Orders in which each function is followed by the one, of those that are left, of which it has most. They begin with one of the
+ * longest each.
+ */
+function chainsAlike(bodies, count) {
   const byCode = bodies.map((_, i) => i).sort((a, b) => Buffer.compare(bodies[a], bodies[b]));
+  const byLength = [...byCode].sort((a, b) => bodies[b].length - bodies[a].length);
   const pieces = bodies.map(piecesOf);
   const sharers = new Map();
   for (const i of byCode) {
@@ -51,17 +69,19 @@ function chainAlike(bodies) {
       else sharers.set(piece, [i]);
     }
   }
-  const order = [];
-  const left = new Set(byCode);
-  let current = byCode.reduce((a, b) => (bodies[b].length > bodies[a].length ? b : a), byCode[0]);
-  while (left.size > 0) {
-    order.push(current);
-    left.delete(current);
-    current = likest(current) ?? left.values().next().value;
-  }
-  return order;
+  return byLength.slice(0, count).map(chainFrom);
 
-  function likest(to) {
+  function chainFrom(first) {
+    const order = [];
+    const left = new Set(byCode);
+    for (let current = first; left.size > 0; current = likest(current, left) ?? left.values().next().value) {
+      order.push(current);
+      left.delete(current);
+    }
+    return order;
+  }
+
+  function likest(to, left) {
     const shared = new Map();
     for (const piece of pieces[to]) {
       const others = sharers.get(piece);
@@ -71,8 +91,8 @@ function chainAlike(bodies) {
     let best;
     let most = 0;
     for (const [other, count] of shared) {
-      // The share that they have in common of what either has (Jaccard index).
-      const likeness = count / (pieces[to].size + pieces[other].size - count);
+      // How much of the next one has just been seen.
+      const likeness = count / (SHORT_PIECES + pieces[other].size);
       if (likeness > most) [best, most] = [other, likeness];
     }
     return best;

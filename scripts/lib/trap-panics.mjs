@@ -26,6 +26,10 @@ const PANICS = [
 const LIBRARIES =
   /^_ZN(\d+_\$LT\$)?(4core|5alloc|3std|9hashbrown|12wasm_bindgen)|^_R.*_(4core|5alloc|3std|7___rustc|9hashbrown)/;
 
+/** What wasm-bindgen throws about an object that is gone or in use. */
+const THROWN =
+  /^(null pointer passed to rust|recursive use of an object detected which would lead to unsafe aliasing in rust)$/;
+
 /** No locals, `unreachable`, `end`. */
 const TRAP = Buffer.of(3, 0x00, 0x00, 0x0b);
 
@@ -96,7 +100,7 @@ function reach(module, panics) {
     }
     if (next.kind === DATA_SYMBOL && next.end > next.start && !live.data.has(next)) {
       const named = within(module.relocations.DATA, next.start, next.end);
-      if (isLocation(module, next, named)) continue;
+      if (isLocation(module, next, named) || isThrown(module, next)) continue;
       live.data.add(next);
       follow(named);
     }
@@ -115,6 +119,11 @@ function isLocation({ symbols, data }, { start, end }, named) {
   return (
     file.kind === DATA_SYMBOL && data.toString("latin1", file.start, file.start + length).endsWith(".rs")
   );
+}
+
+/** Whether data is what wasm-bindgen would throw: the text is passed on to the function that throws, which is a trap now. */
+function isThrown({ data }, { start, end }) {
+  return THROWN.test(data.toString("latin1", start, end));
 }
 
 /** The relocations of a stretch; they are in order. */

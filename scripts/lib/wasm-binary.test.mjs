@@ -224,7 +224,7 @@ test("functions and locals in another order do the same", async () => {
     sectionOf(9, list(Buffer.of(0, 0x41, 1, 0x0b, 1, 3))),
     sectionOf(10, list(...bodies)),
   ]);
-  const arranged = arrangeWasm(module);
+  const arranged = arrangeWasm(module, ({ length }) => length);
   for (const wasm of [module, arranged]) {
     const { instance } = await WebAssembly.instantiate(wasm, { glue: { two: () => 2 } });
     assert.equal(instance.exports.square(6n), 349);
@@ -249,13 +249,18 @@ test("functions that are alike become neighbours", async () => {
     sectionOf(3, list(...Array(4).fill(Buffer.of(0)))),
     sectionOf(10, list(sum(10), product(11), sum(12), product(13))),
   ]);
-  const arranged = arrangeWasm(module);
+  const arranged = arrangeWasm(module, ({ length }) => length);
   await WebAssembly.compile(arranged);
   const [ADD, MULTIPLY] = [0x6a, 0x6c];
   assert.deepEqual(
     bodiesOf(arranged).map((written) => written[6]),
     [ADD, ADD, MULTIPLY, MULTIPLY],
   );
+  const tried = [];
+  // As if the third were the smallest.
+  const third = arrangeWasm(module, (wasm) => Math.abs(tried.push(wasm) - 3));
+  assert.ok(tried.length > 3);
+  assert.equal(third, tried[2]);
 });
 
 test("numbers are written and read back", () => {
