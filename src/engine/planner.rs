@@ -63,7 +63,7 @@ impl Engine {
         for queued in &queue {
             let is_due = at_random || policy::is_due(queued.ahead_of_want, queued.need_in, in_sight);
             if queued.ahead_of_want == 0 || !tight && is_due {
-                self.choose(queued, company);
+                self.choose(queued, company, in_sight);
             } else if tight && self.downloads.http_count() > 0 {
                 // What can wait would take a part of the line from what comes over HTTP in the last moment.
                 self.cancel_transfers(queued.key);
@@ -261,7 +261,7 @@ impl Engine {
     }
 
     /// Chooses a source for a missing segment.
-    fn choose(&mut self, queued: &Queued, company: Company) {
+    fn choose(&mut self, queued: &Queued, company: Company, swarm_in_sight: bool) {
         if self.downloads.get(queued.key).is_some_and(|download| !download.is_orphaned()) {
             return;
         }
@@ -282,8 +282,9 @@ impl Engine {
             slot: if announced {
                 0
             } else {
-                self.election_slot(queued.key) + u32::from(is_new) * PARTS_OF_SLOT
+                self.election_slot(queued.key, swarm_in_sight) + u32::from(is_new) * PARTS_OF_SLOT
             },
+            swarm_in_sight,
             http_blocked,
             announced,
             peer_span: best.map(|(_, span)| span),

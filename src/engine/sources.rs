@@ -157,7 +157,7 @@ impl Engine {
     }
 
     /// How many [`PARTS_OF_SLOT`] we leave a segment that nobody has to those who are before us in the order.
-    pub(super) fn election_slot(&self, key: SegmentKey) -> u32 {
+    pub(super) fn election_slot(&self, key: SegmentKey, swarm_in_sight: bool) -> u32 {
         let own = election::score(&self.own, &key);
         // Players tell where their main track is; separate audio is numbered alike as a rule.
         let kind = self.timeline.kind(key.track);
@@ -179,7 +179,7 @@ impl Engine {
         let seen = sight.in_sight + 1;
         let by_sight = self.config.loader.coordination == Coordination::Neighbourhood;
         // To leave those a turn who are out of reach is to wait for nobody.
-        sight.swarm = if by_sight || self.swarm_in_sight() {
+        sight.swarm = if by_sight || swarm_in_sight {
             seen
         } else {
             let swarm = self.signal.swarm_size().unwrap_or(0);

@@ -11,6 +11,7 @@ fn item() -> Item {
         expected_bytes: Some(500_000),
         missing_for: Span::ZERO,
         slot: 0,
+        swarm_in_sight: true,
         http_blocked: false,
         announced: false,
         peer_span: None,
@@ -102,6 +103,18 @@ fn the_draw_interval_is_the_width_of_a_turn() {
     let loader = LoaderConfig { http_download_probability_interval: 300, ..LoaderConfig::default() };
     let second = Item { slot: PARTS_OF_SLOT, ..item() };
     assert_eq!(choose_with(&loader, Company::Connected, second), Choice::Wait(Span::from_millis(300)));
+}
+
+#[test]
+fn turns_are_longer_where_a_fetch_is_not_heard_of() {
+    let second = |need_in| {
+        let item = Item { slot: PARTS_OF_SLOT, swarm_in_sight: false, need_in, ..item() };
+        choose(Company::Connected, item)
+    };
+    assert_eq!(second(SECOND * 60), Choice::Wait(SECOND * 6));
+    // Of what is needed sooner they take a sixth of the time that is left: 3 s here, less 1.5 s for HTTP.
+    assert_eq!(second(SECOND * 195 / 10), Choice::Wait(SECOND * 3));
+    assert_eq!(second(SECOND * 45 / 10), Choice::Wait(SECOND / 2));
 }
 
 #[test]
