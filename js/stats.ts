@@ -70,7 +70,7 @@ export interface PeerStats {
   uploadedBytes: number;
   /** Round-trip time; `null` before the first answer. */
   rttMs: number | null;
-  /** Segments it says it has. */
+  /** Segments it says it has. It need not tell of those that we had first. */
   segments: number;
 }
 

@@ -408,7 +408,8 @@ fn a_fetch_in_flight_is_announced_and_not_repeated() {
 
 #[test]
 fn what_a_peer_brings_in_a_moment_is_not_announced_as_coming() {
-    let (mut rig, peers) = Rig::connected(quiet(), 1);
+    // The second has nothing, and would be told.
+    let (mut rig, peers) = Rig::connected(quiet(), 2);
     rig.playhead(0, 12_000);
     // Nothing is known of the peer yet; then it is known to be fast, and then as slow as it has become.
     for (sequence, pause_ms, expected) in [(3, 1, true), (4, 1, false), (5, 4_000, true), (6, 4_000, true)] {

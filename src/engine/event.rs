@@ -252,7 +252,7 @@ pub struct PeerStats {
     pub uploaded_bytes: u64,
     /// Round-trip time in milliseconds; `None` before the first answer.
     pub rtt_ms: Option<u32>,
-    /// Segments it says it has.
+    /// Segments it says it has. It need not tell of those that we had first.
     pub segments: usize,
 }
 

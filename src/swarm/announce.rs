@@ -1,17 +1,17 @@
-//! What we have, told to all peers: changes are gathered for a moment, encoded once and sent on every link.
+//! What we have, told to all peers: changes are gathered for a moment and said to all whom they concern.
 
 use crate::sorted::SortedMap;
 
 use crate::id::{SegmentKey, TrackId};
 use crate::time::{Span, Time};
-use crate::wire::{Frame, HaveEntry, HaveState, Interest, MAX_HAVE_ENTRIES, encode};
+use crate::wire::{Frame, HaveEntry, HaveState, Interest, MAX_HAVE_ENTRIES};
 
 use super::have_map::HaveMap;
 
 /// Between two announcements. Peers take ten a second.
 const INTERVAL: Span = Span::from_millis(100);
 /// The same when all that changed is that segments were dropped: who keeps the newest drops one with each that comes, and the
-/// next thing to say takes the news along. Whoever asks meanwhile is told first, see [`Announcer::flush`].
+/// next thing to say takes the news along. Whoever asks meanwhile is told before the refusal.
 const GONE_INTERVAL: Span = Span::from_secs(4);
 /// Between two tellings of where the player is.
 const INTEREST_INTERVAL: Span = Span::from_millis(250);
@@ -84,12 +84,12 @@ impl Announcer {
         self.interest = Some(interest);
     }
 
-    /// What must go out now, encoded, for every link.
-    pub(super) fn due(&mut self, now: Time) -> Vec<Vec<u8>> {
+    /// What must go out now.
+    pub(super) fn due(&mut self, now: Time) -> Vec<Frame> {
         let mut frames = Vec::new();
         if self.interest_due().is_some_and(|at| at <= now) {
             self.interest_told = self.interest.map(|interest| (interest, now));
-            frames.extend(self.interest.map(|interest| encode(&Frame::Interest(interest))));
+            frames.extend(self.interest.map(Frame::Interest));
         }
         for (key, (state, repeat_at)) in &self.marks {
             if *repeat_at <= now {
@@ -102,16 +102,7 @@ impl Announcer {
         frames
     }
 
-    /// All changes, at once: before something is said that would look like a lie without them.
-    pub(super) fn flush(&mut self, now: Time) -> Vec<Vec<u8>> {
-        let mut frames = Vec::new();
-        if !self.pending.is_empty() {
-            self.take_changes(now, &mut frames);
-        }
-        frames
-    }
-
-    fn take_changes(&mut self, now: Time, frames: &mut Vec<Vec<u8>>) {
+    fn take_changes(&mut self, now: Time, frames: &mut Vec<Frame>) {
         self.announced_at = Some(now);
         let pending = std::mem::take(&mut self.pending);
         let mut entries = Vec::with_capacity(pending.len());
@@ -126,7 +117,7 @@ impl Announcer {
             match changes.first() {
                 Some(first) if changes.len() > MAX_CHANGES => {
                     let (track, discontinuity) = run(first);
-                    frames.push(encode(&self.told.snapshot(track, discontinuity)));
+                    frames.push(self.told.snapshot(track, discontinuity));
                     // The snapshot wipes the marks of its run.
                     small.extend(self.mark_entries(Some((track, discontinuity))));
                 }
@@ -145,14 +136,10 @@ impl Announcer {
     }
 
     /// What a new peer is told: everything that the others know.
-    pub(super) fn snapshot(&self) -> Vec<Vec<u8>> {
+    pub(super) fn snapshot(&self) -> Vec<Frame> {
         let marks: Vec<HaveEntry> = self.mark_entries(None).collect();
         let interest = self.interest.filter(|_| self.interest_told.is_some());
-        let haves = self.told.snapshots().map(|frame| encode(&frame));
-        haves
-            .chain(deltas(&marks))
-            .chain(interest.map(|interest| encode(&Frame::Interest(interest))))
-            .collect()
+        self.told.snapshots().chain(deltas(&marks)).chain(interest.map(Frame::Interest)).collect()
     }
 
     fn changes_due(&self) -> Option<Time> {
@@ -180,6 +167,6 @@ impl Announcer {
     }
 }
 
-fn deltas(entries: &[HaveEntry]) -> impl Iterator<Item = Vec<u8>> + '_ {
-    entries.chunks(MAX_HAVE_ENTRIES).map(|chunk| encode(&Frame::HaveDelta { entries: chunk.to_vec() }))
+fn deltas(entries: &[HaveEntry]) -> impl Iterator<Item = Frame> + '_ {
+    entries.chunks(MAX_HAVE_ENTRIES).map(|chunk| Frame::HaveDelta { entries: chunk.to_vec() })
 }

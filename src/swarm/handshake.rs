@@ -80,12 +80,17 @@ impl Swarm {
         }
         // An early ping: how far away a peer is decides what to ask it for.
         self.ping(now, link, out);
+        self.tell_everything(link, out);
+        Ok(())
+    }
+
+    /// Tells a peer what we have, and where our player is.
+    pub(super) fn tell_everything(&self, link: LinkId, out: &mut SwarmOut<'_>) {
         if !self.consume_only {
             for frame in self.announcer.snapshot() {
-                out.bytes(link, frame);
+                out.frame(link, &frame);
             }
         }
-        Ok(())
     }
 
     fn check(&self, link: LinkId, hello: &Hello) -> Result<(), Close> {

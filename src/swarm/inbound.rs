@@ -3,7 +3,7 @@
 use crate::engine::CloseReason;
 use crate::id::LinkId;
 use crate::time::Time;
-use crate::wire::{Frame, GoodbyeReason, HaveEntry, HaveState, SHARING, WAKE, WireError, decode};
+use crate::wire::{Frame, GoodbyeReason, HaveEntry, HaveState, Interest, SHARING, WAKE, WireError, decode};
 
 use super::Swarm;
 use super::announce::MARK_LIFETIME;
@@ -110,13 +110,17 @@ impl Swarm {
             Frame::Refuse { transfer, reason } => self.refused(now, link, transfer, reason, out),
             Frame::Interest(interest) => {
                 if self.chatter(now, link)?
-                    && self.peer_mut(link).is_some_and(|peer| {
-                        let moved = peer.interest != Some(interest);
-                        peer.interest = Some(interest);
-                        moved && peer.is_ready()
-                    })
+                    && let Some(peer) = self.peer_mut(link)
                 {
-                    out.notice(SwarmNotice::InterestChanged { link });
+                    let before = peer.interest.replace(interest);
+                    if before != Some(interest) && peer.is_ready() {
+                        out.notice(SwarmNotice::InterestChanged { link });
+                    }
+                    // It was not told what we have of what it had itself, and may have dropped since.
+                    let jumped = |before: Interest| before.wanted_sequence > interest.wanted_sequence;
+                    if before.is_some_and(jumped) {
+                        self.tell_everything(link, out);
+                    }
                 }
                 Ok(())
             }

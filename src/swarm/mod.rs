@@ -143,7 +143,7 @@ impl Swarm {
         self.plan_announcements();
     }
 
-    /// Tells every peer what is known of a segment that we have; a viewer that serves nobody has nothing to say. A claim says,
+    /// Tells the peers what is known of a segment that we have; a viewer that serves nobody has nothing to say. A claim says,
     /// too, that we have it: peers are not told so a second time.
     pub fn tell_all(&mut self, now: Time, frame: &Frame, out: &mut SwarmOut<'_>) {
         if self.consume_only {
@@ -152,7 +152,7 @@ impl Swarm {
         if let Frame::Claim(claim) = frame {
             self.announcer.told_loaded(claim.key, now);
         }
-        self.broadcast(&[encode(frame)], out);
+        self.broadcast(frame, out);
     }
 
     /// Does what has become due.
@@ -168,8 +168,9 @@ impl Swarm {
             return;
         }
         self.tick_links(now, out);
-        let frames = self.announcer.due(now);
-        self.broadcast(&frames, out);
+        for frame in self.announcer.due(now) {
+            self.broadcast(&frame, out);
+        }
         let ready = self.ready_count();
         self.admission.tick(now, rng, &self.limits, ready);
         self.serve_all(now, store, out);
@@ -267,20 +268,37 @@ impl Swarm {
         self.links.get_mut(place)
     }
 
-    /// Sends the same bytes to every peer that has said hello.
-    fn broadcast(&self, frames: &[Vec<u8>], out: &mut SwarmOut<'_>) {
-        if frames.is_empty() {
-            return;
-        }
+    /// Sends a frame to every peer that has said hello and that it concerns.
+    fn broadcast(&self, frame: &Frame, out: &mut SwarmOut<'_>) {
+        let bytes = encode(frame);
         for peer in self.links.iter().filter(|peer| peer.has_greeted()) {
-            for frame in frames {
-                out.bytes(peer.link, frame.clone());
+            let concerned = match frame {
+                Frame::Claim(claim) => peer.may_want(claim.key, self.clock),
+                Frame::HaveDelta { entries } => {
+                    entries.iter().any(|entry| peer.may_want(entry.key, self.clock))
+                }
+                _ => true,
+            };
+            if concerned {
+                out.bytes(peer.link, bytes.clone());
             }
         }
     }
 }
 
 impl Peer {
+    /// Whether it matters to this peer who has a segment: it has not said that it has it, and did not play past it. Who goes
+    /// back is told everything anew.
+    fn may_want(&self, key: SegmentKey, now: Time) -> bool {
+        #[cfg(feature = "interop")]
+        if self.link.is_stock() {
+            // It does not say where its player is.
+            return true;
+        }
+        self.have.state(key, now) != HaveState::Loaded
+            && self.interest.is_none_or(|at| at.track != key.track || at.playing_sequence <= key.sequence)
+    }
+
     /// Asks whether the send buffer drained, if that is due.
     fn probe(&mut self, now: Time, out: &mut SwarmOut<'_>) {
         if self.outbox.probe(now) {

@@ -3,7 +3,7 @@
 use crate::engine::Event;
 use crate::id::{LinkId, SegmentKey, TransferId};
 use crate::time::Time;
-use crate::wire::{Frame, RefuseReason};
+use crate::wire::{Frame, HaveEntry, HaveState, RefuseReason};
 
 use super::Swarm;
 use super::api::{Close, SegmentStore, SwarmOut};
@@ -82,9 +82,7 @@ impl Swarm {
             }
             Err(reason) => {
                 if reason == RefuseReason::Absent {
-                    // First what is gone, or the refusal would look like a broken promise.
-                    let frames = self.announcer.flush(now);
-                    self.broadcast(&frames, out);
+                    say_gone(link, request.key, out);
                 }
                 out.frame(link, &Frame::Refuse { transfer, reason });
                 self.review_sharing(out);
@@ -205,11 +203,10 @@ impl Swarm {
         if !self.links.iter().any(|peer| peer.outbox.serves(key)) {
             return;
         }
-        let frames = self.announcer.flush(now);
-        self.broadcast(&frames, out);
         let reason = if aborted { RefuseReason::Aborted } else { RefuseReason::Absent };
         for peer in &mut self.links {
             for upload in peer.outbox.take_key(key) {
+                say_gone(peer.link, key, out);
                 out.frame(peer.link, &Frame::Refuse { transfer: upload.transfer, reason });
             }
         }
@@ -338,6 +335,11 @@ impl Swarm {
             }
         }
     }
+}
+
+/// Said before a refusal, which would look like a broken promise to who was not told yet.
+fn say_gone(link: LinkId, key: SegmentKey, out: &mut SwarmOut<'_>) {
+    out.frame(link, &Frame::HaveDelta { entries: vec![HaveEntry { key, state: HaveState::Gone }] });
 }
 
 /// Looks whether a request can be served, now or as the segment arrives.

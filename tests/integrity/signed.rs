@@ -52,7 +52,8 @@ fn a_wrong_block_alone_is_fetched_again() {
 
 #[test]
 fn without_a_record_nothing_is_shared_and_http_plays_on() {
-    let (mut rig, peers) = Rig::connected(signed(), 1);
+    // The second has nothing, and would be told.
+    let (mut rig, peers) = Rig::connected(signed(), 2);
     rig.has(peers[0], [3]);
     rig.playhead(0, 12_000);
     rig.want(3);

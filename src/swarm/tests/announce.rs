@@ -1,7 +1,7 @@
 use super::harness::{Node, Sent, delta, hello, id, key};
 use crate::id::{Digest, LinkId, SegmentKey, TrackId};
 use crate::swarm::SwarmNotice;
-use crate::wire::{Claim, Frame, HaveState, Interest, bitmap};
+use crate::wire::{Claim, Frame, HaveEntry, HaveState, Interest, bitmap};
 
 const LOADED: HaveState = HaveState::Loaded;
 
@@ -107,6 +107,54 @@ fn a_claim_says_that_the_segment_is_there_and_nothing_says_so_again() {
     node.set(key(1), HaveState::Gone);
     node.wait(0);
     assert_eq!(node.frames_on(1), [delta(&[(1, HaveState::Gone)])]);
+}
+
+#[test]
+fn who_has_a_segment_is_not_told_who_gets_it() {
+    let mut node = Node::linked();
+    node.link(2, 10);
+    node.say(1, &claim(4));
+    node.set(key(4), HaveState::FetchingP2p);
+    node.wait(0);
+    assert_eq!(node.frames_on(1), []);
+    assert_eq!(node.frames_on(2), [delta(&[(4, HaveState::FetchingP2p)])]);
+    node.set(key(4), LOADED);
+    node.with(|swarm, now, _, _, out| swarm.tell_all(now, &claim(4), out));
+    assert_eq!((node.frames_on(1), node.frames_on(2)), (vec![], vec![claim(4)]));
+    // It dropped it: from now on it may want it.
+    node.say(1, &delta(&[(4, HaveState::Gone)]));
+    node.set(key(4), HaveState::Gone);
+    node.wait(4000);
+    assert_eq!(node.frames_on(1), [delta(&[(4, HaveState::Gone)])]);
+}
+
+#[test]
+fn a_player_is_not_told_of_what_it_played_until_it_goes_back() {
+    let mut node = Node::linked();
+    let interest = |playing_sequence, wanted_sequence| {
+        Frame::Interest(Interest { track: TrackId(7), playing_sequence, wanted_sequence, serves: 2 })
+    };
+    node.say(1, &interest(10, 15));
+    node.set(key(9), LOADED);
+    node.wait(0);
+    assert_eq!(node.frames_on(1), []);
+    node.set(key(10), LOADED);
+    node.wait(100);
+    assert_eq!(node.frames_on(1), [delta(&[(10, LOADED)])]);
+    let of_another = SegmentKey { track: TrackId(8), ..key(9) };
+    node.set(of_another, LOADED);
+    node.wait(100);
+    let entries = vec![HaveEntry { key: of_another, state: LOADED }];
+    assert_eq!(node.frames_on(1), [Frame::HaveDelta { entries }]);
+    node.say(1, &interest(11, 16));
+    assert_eq!(node.frames_on(1), []);
+    node.say(1, &interest(3, 5));
+    let frames = node.frames_on(1);
+    let [Frame::Have { first_sequence, loaded, .. }, Frame::Have { track: TrackId(8), .. }] = &frames[..]
+    else {
+        panic!("{frames:?}")
+    };
+    assert_eq!(sequences(*first_sequence, loaded), [9, 10]);
 }
 
 #[test]

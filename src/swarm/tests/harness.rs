@@ -295,6 +295,11 @@ pub(super) fn refuse(transfer: u32, reason: RefuseReason) -> Frame {
     Frame::Refuse { transfer: TransferId(transfer), reason }
 }
 
+/// ... because the segment is not here, or not any more: what the peer believed is put right first.
+pub(super) fn not_here(transfer: u32, sequence: u64, reason: RefuseReason) -> [Frame; 2] {
+    [delta(&[(sequence, HaveState::Gone)]), refuse(transfer, reason)]
+}
+
 /// What a peer says that begins or ceases to serve.
 pub(super) fn sharing(on: bool) -> Frame {
     Frame::Extension { kind: SHARING, body: vec![u8::from(on)] }

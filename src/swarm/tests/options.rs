@@ -2,7 +2,7 @@
 //!
 //! What the bounds are for, and where their edges are, is tested by subject in the files beside this one.
 
-use super::harness::{Node, Sent, accept, delta, hello, id, key, refuse, request};
+use super::harness::{Node, Sent, accept, delta, hello, id, key, not_here, refuse, request};
 use crate::config::{Config, LimitsConfig};
 use crate::id::{LinkId, TransferId};
 use crate::swarm::SwarmNotice;
@@ -154,7 +154,7 @@ fn requests_per_second_and_burst() {
         asked
             .filter(|&transfer| {
                 node.say(1, &request(transfer, key(1)));
-                node.frames_on(1) == [refuse(transfer, RefuseReason::Absent)]
+                node.frames_on(1) == not_here(transfer, 1, RefuseReason::Absent)
             })
             .count()
     };

@@ -1,4 +1,4 @@
-use super::harness::{KIB, Node, Sent, accept, hello, id, key, refuse, request, sharing};
+use super::harness::{KIB, Node, Sent, accept, hello, id, key, not_here, refuse, request, sharing};
 use crate::config::Config;
 use crate::engine::Event;
 use crate::id::{LinkId, TransferId};
@@ -84,7 +84,7 @@ fn a_part_is_sent_as_asked_and_cut_at_the_end() {
     node.say(1, &part(3, 1000, 0));
     assert_eq!(node.frames_on(1), [accept(TransferId(3), 1000)]);
     node.say(1, &part(4, 1001, 0));
-    assert_eq!(node.frames_on(1), [refuse(4, RefuseReason::Absent)]);
+    assert_eq!(node.frames_on(1), not_here(4, 4, RefuseReason::Absent));
 }
 
 #[test]
@@ -278,7 +278,7 @@ fn an_empty_segment_is_refused() {
     let mut node = Node::linked();
     node.store.put(key(1), Some(0), 0);
     node.say(1, &request(1, key(1)));
-    assert_eq!(node.frames_on(1), [refuse(1, RefuseReason::Absent)]);
+    assert_eq!(node.frames_on(1), not_here(1, 1, RefuseReason::Absent));
     node.store.put(key(1), None, 0);
     node.say(1, &request(2, key(1)));
     assert_eq!(node.frames_on(1), []);
@@ -308,12 +308,12 @@ fn a_download_of_ours_that_fails_ends_the_uploads_that_follow_it() {
     node.say(1, &request(1, key(1)));
     node.forget();
     node.gone(key(1), true);
-    assert_eq!(node.frames_on(1), [refuse(1, RefuseReason::Aborted)]);
+    assert_eq!(node.frames_on(1), not_here(1, 1, RefuseReason::Aborted));
     node.store.put(key(1), Some(200_000), 30_000);
     node.say(1, &request(2, key(1)));
     node.forget();
     node.gone(key(1), false);
-    assert_eq!(node.frames_on(1), [refuse(2, RefuseReason::Absent)]);
+    assert_eq!(node.frames_on(1), not_here(2, 1, RefuseReason::Absent));
 }
 
 #[test]
@@ -336,7 +336,7 @@ fn what_is_not_there_or_not_to_be_shared_is_refused() {
     node.store.segments.get_mut(&key(2)).unwrap().shareable = false;
     for (transfer, sequence) in [(1, 1), (2, 2), (3, 3)] {
         node.say(1, &request(transfer, key(sequence)));
-        assert_eq!(node.frames_on(1), [refuse(transfer, RefuseReason::Absent)]);
+        assert_eq!(node.frames_on(1), not_here(transfer, sequence, RefuseReason::Absent));
     }
     let at_its_place =
         Frame::Request { transfer: TransferId(4), key: key(1), resource_offset: 500, at: 0, len: 0 };
@@ -352,8 +352,7 @@ fn gone_is_told_before_absent() {
     node.forget();
     node.set(key(1), HaveState::Gone);
     node.say(1, &request(1, key(1)));
-    let frames = node.frames_on(1);
-    assert_eq!(frames, [super::harness::delta(&[(1, HaveState::Gone)]), refuse(1, RefuseReason::Absent)]);
+    assert_eq!(node.frames_on(1), not_here(1, 1, RefuseReason::Absent));
 }
 
 #[test]
