@@ -2,23 +2,13 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkBuffers } from "../tests/browser/harness/truth.mjs";
+import { processorTime, watchProcessorTime } from "./processor-time.mjs";
 import { startProfile } from "./profile.mjs";
 
 const firstByteScript = path.join(path.dirname(fileURLToPath(import.meta.url)), "first-byte.js");
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const userAgent = (viewer) => `hlswarm-bench viewer/${viewer}`;
-
-/** Seconds of processor time so far. */
-async function processorTime(session) {
-  const { metrics } = await session.send("Performance.getMetrics");
-  const value = (name) => metrics.find((metric) => metric.name === name)?.value ?? 0;
-  return {
-    taskSeconds: value("TaskDuration"),
-    scriptSeconds: value("ScriptDuration"),
-    processSeconds: value("ProcessTime"),
-  };
-}
 
 /**
  * Plays `scenario` in `mode` with fresh browser contexts.
@@ -37,9 +27,7 @@ export async function measure(
   for (let i = 0; i < scenario.viewers; i++) {
     const context = await browser.newContext({ userAgent: userAgent(i) });
     const page = await context.newPage();
-    const session = await context.newCDPSession(page);
-    // Processor time, not time on the clock: what else the machine does is no cost of the page.
-    await session.send("Performance.enable", { timeDomain: "threadTicks" });
+    const session = await watchProcessorTime(context, page);
     await page.addInitScript({ path: firstByteScript });
     await page.goto(`${pages.url}/page/viewer.html`);
     await page.waitForFunction(() => window.viewer);
