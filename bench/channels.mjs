@@ -8,10 +8,10 @@ import path from "node:path";
 import { commandLine } from "../scripts/lib/options.mjs";
 import { root } from "../tests/browser/harness/paths.mjs";
 import { connectBare } from "./bare-channel.mjs";
-import { processorTime, watchProcessorTime } from "./processor-time.mjs";
 import { percentile } from "./report.mjs";
 import { scenarios } from "./scenarios.mjs";
 import { makeMedia, publish } from "./streams.mjs";
+import { openViewer, processorTime, startViewer } from "./viewers.mjs";
 import { startWorld } from "./world.mjs";
 
 const { whole } = commandLine(
@@ -65,25 +65,12 @@ async function play(world, media, name, messages) {
   const stream = publish(world.origin, scenario, media, name);
   const viewers = [];
   for (let i = 0; i < scenario.viewers; i++) {
-    const context = await world.browser.newContext();
-    const page = await context.newPage();
-    const session = await watchProcessorTime(context, page);
-    await page.goto(`${world.pages.url}/page/viewer.html`);
-    await page.waitForFunction(() => window.viewer);
-    await page.evaluate((options) => window.viewer.prepare(options), { mode: "http" });
-    viewers.push({ page, session });
+    viewers.push(await openViewer(world, "http"));
   }
   stream.begin();
   for (const viewer of viewers) {
-    viewer.before = await processorTime(viewer.session);
-    viewer.startedAt = Date.now();
-    await viewer.page.evaluate((given) => window.viewer.start(given), {
-      mode: "http",
-      manifestUrl: stream.url,
-      trackers: [],
-      hlsConfig: scenario.hlsConfig,
-      p2pOptions: {},
-    });
+    await startViewer(viewer, { mode: "http", stream, trackers: [], scenario });
+    await viewer.started;
     await new Promise((resolve) => setTimeout(resolve, scenario.joinGapMs));
   }
   if (messages) {

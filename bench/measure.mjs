@@ -2,8 +2,8 @@
 import path from "node:path";
 import { fileURLToPath } from "node:url";
 import { checkBuffers } from "../tests/browser/harness/truth.mjs";
-import { processorTime, watchProcessorTime } from "./processor-time.mjs";
 import { startProfile } from "./profile.mjs";
+import { openViewer, processorTime, startViewer } from "./viewers.mjs";
 
 const firstByteScript = path.join(path.dirname(fileURLToPath(import.meta.url)), "first-byte.js");
 
@@ -25,14 +25,8 @@ export async function measure(
 ) {
   const viewers = [];
   for (let i = 0; i < scenario.viewers; i++) {
-    const context = await browser.newContext({ userAgent: userAgent(i) });
-    const page = await context.newPage();
-    const session = await watchProcessorTime(context, page);
-    await page.addInitScript({ path: firstByteScript });
-    await page.goto(`${pages.url}/page/viewer.html`);
-    await page.waitForFunction(() => window.viewer);
-    await page.evaluate((options) => window.viewer.prepare(options), { mode });
-    viewers.push({ context, page, session });
+    const context = { userAgent: userAgent(i) };
+    viewers.push(await openViewer({ browser, pages }, mode, { context, script: firstByteScript }));
   }
   try {
     await ready();
@@ -41,20 +35,10 @@ export async function measure(
     stream.begin();
     for (const [i, viewer] of viewers.entries()) {
       if (i > 0) await sleep(scenario.joinGapMs);
-      viewer.before = await processorTime(viewer.session);
-      viewer.startedAt = Date.now();
-      const options = {
-        mode,
-        manifestUrl: stream.url,
-        trackers,
-        hlsConfig: scenario.hlsConfig ?? {},
-        p2pOptions: scenario[mode] ?? {},
-      };
-      const starting = viewer.page.evaluate((given) => window.viewer.start(given), options);
-      if (scenario.joinGapMs > 0) await starting;
-      else viewer.starting = starting;
+      await startViewer(viewer, { mode, stream, trackers, scenario });
+      if (scenario.joinGapMs > 0) await viewer.started;
     }
-    await Promise.all(viewers.map((viewer) => viewer.starting));
+    await Promise.all(viewers.map((viewer) => viewer.started));
     const joinedAt = Date.now();
     const results = [];
     for (const seconds of scenario.checkpoints) {

@@ -1,4 +1,4 @@
-//! What we have, told to all peers: changes are gathered for a moment and said to all whom they concern.
+//! What we have, told to the peers: changes are gathered for a moment and said to all whom they concern.
 
 use crate::sorted::SortedMap;
 

@@ -136,7 +136,7 @@ impl Swarm {
         }
     }
 
-    /// The player moved. Peers are told within a quarter of a second, and within five if it has asked for nothing new.
+    /// The player moved. Peers are told within a quarter of a second, and within eight if it only went on a little.
     pub fn set_interest(&mut self, now: Time, interest: Interest) {
         self.see(now);
         self.announcer.set_interest(interest);
